@@ -1,0 +1,46 @@
+"""Delivers in this process, while ``send`` waits."""
+
+from attrs import frozen
+
+from thornsdk import (
+    Deliverer,
+    Dispatch,
+    Dispatcher,
+    HookContext,
+    Plugin,
+    Provided,
+    Receipt,
+    ReceiptState,
+    hookimpl,
+    tally,
+)
+
+
+@frozen
+class DefaultDispatcher:
+    """Attempts every delivery of a message once, here and now, and tells all outcomes in the receipt."""
+
+    name: str = "default"
+
+    def dispatch(self, dispatch: Dispatch, deliverer: Deliverer) -> Receipt:
+        """Delivers the message; ends when every request has ended."""
+        results = deliverer.deliver(dispatch, deliverer.matching(dispatch))
+        return Receipt(
+            message_id=dispatch.message.id,
+            event=dispatch.message.event,
+            dispatcher=self.name,
+            state=ReceiptState.ENDED,
+            outcomes=tally(results),
+        )
+
+    def close(self) -> None:
+        """Holds nothing."""
+
+
+class DefaultPlugin(Plugin):
+    """Provides the dispatcher ``default``."""
+
+    @hookimpl
+    def thornsdk_dispatchers(self, context: HookContext) -> list[Provided[Dispatcher]]:
+        """Provides it."""
+        return [Provided("default", lambda stage: DefaultDispatcher(), "Delivers in this process.")]

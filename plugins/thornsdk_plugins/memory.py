@@ -1,0 +1,116 @@
+"""Keeps subscriptions and deliveries in this process; they end with it."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from itertools import islice
+from uuid import UUID
+
+from thornsdk import (
+    Audience,
+    DeliveryRecord,
+    DeliveryState,
+    HookContext,
+    Origin,
+    Plugin,
+    Provided,
+    Store,
+    Subscription,
+    hookimpl,
+)
+
+MAX_ENDED = 10_000
+"""How many deliveries that have ended are kept at most; the oldest go first."""
+
+
+class MemoryStore:
+    """Keeps subscriptions and deliveries in memory.
+
+    Pending deliveries are all kept. Of those that have ended, the latest are.
+
+    Args:
+        max_ended: How many deliveries that have ended are kept at most.
+    """
+
+    def __init__(self, max_ended: int = MAX_ENDED) -> None:
+        self._max_ended = max_ended
+        self._lock = threading.Lock()
+        self._subscriptions: dict[UUID, Subscription] = {}
+        self._pending: OrderedDict[UUID, DeliveryRecord] = OrderedDict()
+        self._ended: OrderedDict[UUID, DeliveryRecord] = OrderedDict()
+
+    def put(self, subscriptions: Iterable[Subscription]) -> None:
+        """Adds or replaces subscriptions."""
+        new = {one.id: one for one in subscriptions}
+        with self._lock:
+            self._subscriptions.update(new)
+
+    def find(self, subscription_id: UUID) -> Subscription | None:
+        """Gives a subscription, or None."""
+        return self._subscriptions.get(subscription_id)
+
+    def remove(self, subscription_id: UUID) -> bool:
+        """Removes a subscription; tells whether there was one."""
+        with self._lock:
+            return self._subscriptions.pop(subscription_id, None) is not None
+
+    def subscriptions(self) -> Iterator[Subscription]:
+        """Gives all subscriptions, sorted by origin."""
+        with self._lock:
+            found = list(self._subscriptions.values())
+        return iter(sorted(found, key=_place))
+
+    def matching(self, audience: Audience) -> Iterator[Subscription]:
+        """Gives the subscriptions that the audience admits, sorted by origin."""
+        return (one for one in self.subscriptions() if audience.admits(one))
+
+    def record(self, delivery: DeliveryRecord) -> None:
+        """Keeps what became of a delivery."""
+        with self._lock:
+            self._pending.pop(delivery.id, None)
+            self._ended.pop(delivery.id, None)
+            if delivery.state is DeliveryState.PENDING:
+                self._pending[delivery.id] = delivery
+                return
+            self._ended[delivery.id] = delivery
+            if len(self._ended) > self._max_ended:
+                self._ended.popitem(last=False)
+
+    def delivery(self, delivery_id: UUID) -> DeliveryRecord | None:
+        """Gives what is known of a delivery, or None."""
+        return self._pending.get(delivery_id) or self._ended.get(delivery_id)
+
+    def deliveries(self, state: DeliveryState | None = None) -> Iterator[DeliveryRecord]:
+        """Gives deliveries, the latest attempt first."""
+        with self._lock:
+            found = [*self._pending.values(), *self._ended.values()]
+        found.sort(key=lambda one: one.last.started_at, reverse=True)
+        return (one for one in found if state in {None, one.state})
+
+    def claim_due(self, now: datetime, until: datetime, limit: int) -> list[DeliveryRecord]:
+        """Takes pending deliveries that are due, the longest due first."""
+        with self._lock:
+            due = [(one.next_attempt_at, one) for one in self._pending.values()]
+            ready = [(at, one) for at, one in due if at is not None and at <= now]
+            ready.sort(key=lambda row: row[0])
+            claimed = [one for _, one in islice(ready, limit)]
+            for one in claimed:
+                self._pending[one.id] = one.due_at(until)
+        return claimed
+
+    def close(self) -> None:
+        """Holds nothing outside this process."""
+
+
+def _place(subscription: Subscription) -> tuple[Origin, str]:
+    return subscription.url.origin, str(subscription.id)
+
+
+class MemoryPlugin(Plugin):
+    """Provides the store ``memory``."""
+
+    @hookimpl
+    def thornsdk_stores(self, context: HookContext) -> list[Provided[Store]]:
+        """Provides it."""
+        return [Provided("memory", lambda stage: MemoryStore(), "Keeps all in this process, for its life.")]

@@ -1,0 +1,182 @@
+"""One open SQLite file: made, checked, shared between threads, and never between processes."""
+
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from thornsdk.errors import ClosedError, StoreBusy, StoreDamaged, StoreError, StoreFull
+from thornsdk_plugins.sqlite.rows import Row, Value
+from thornsdk_plugins.sqlite.schema import APPLICATION_ID, TABLES, VERSION
+
+BUSY_SECONDS = 10.0
+"""How long we wait for another process to let go of its lock."""
+
+_PRIMARY = 0xFF
+_BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+_DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+
+
+class Database:
+    """An open SQLite file in WAL mode.
+
+    One connection serves all threads in turn; each holds it for one statement or one short transaction. A
+    process that was forked opens its own.
+
+    Args:
+        path: The file; it is made where there is none, readable by its owner alone, for it holds secrets.
+        busy_seconds: How long to wait for the lock of another process.
+
+    Raises:
+        StoreError: If it cannot be opened or is not ours.
+    """
+
+    def __init__(self, path: Path, busy_seconds: float = BUSY_SECONDS) -> None:
+        self._path = path
+        self._busy_seconds = busy_seconds
+        self._lock = threading.RLock()
+        self._closed = False
+        self._of_parents: list[sqlite3.Connection] = []
+        self._pid = os.getpid()
+        self._connection = self._open()
+
+    def rows(self, sql: str, values: Sequence[Value] = ()) -> list[Row]:
+        """Runs a statement and gives all its rows.
+
+        Raises:
+            StoreError: If it fails.
+        """
+        with self._connected() as connection:
+            return connection.execute(sql, values).fetchall()
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Runs what is inside as one transaction: all of it or, on an error, nothing.
+
+        Raises:
+            StoreError: If it fails.
+        """
+        with self._connected() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                # SQLite may have rolled back by itself, as it does where the disk is full.
+                with suppress(sqlite3.Error):
+                    connection.execute("ROLLBACK")
+                raise
+
+    def close(self) -> None:
+        """Closes the file. Closing twice does no harm."""
+        with self._lock:
+            if not self._closed and self._pid == os.getpid():
+                self._connection.close()
+            self._closed = True
+
+    @contextmanager
+    def _connected(self) -> Iterator[sqlite3.Connection]:
+        if self._pid != os.getpid():
+            self._after_fork()
+        with self._lock:
+            if self._closed:
+                raise ClosedError(f"the store {self._path} was closed")
+            try:
+                yield self._connection
+            except sqlite3.Error as exc:
+                raise self._translated(exc) from exc
+
+    def _after_fork(self) -> None:
+        # Closing the parent's connection here would drop the locks that the parent holds: it is kept and
+        # never used. (sqlite.org, "How to corrupt": carrying an open database across a fork.)
+        self._of_parents.append(self._connection)
+        self._lock = threading.RLock()
+        self._pid = os.getpid()
+        self._connection = self._open()
+
+    def _open(self) -> sqlite3.Connection:
+        try:
+            # SQLite gives its side files the same rights.
+            os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))
+        except OSError as exc:
+            raise StoreError(f"the store {self._path} cannot be opened: {exc.strerror}") from exc
+        try:
+            connection = sqlite3.connect(
+                self._path, timeout=self._busy_seconds, isolation_level=None, check_same_thread=False
+            )
+        except sqlite3.Error as exc:
+            raise self._translated(exc) from exc
+        try:
+            self._prepare(connection)
+        except sqlite3.Error as exc:
+            connection.close()
+            raise self._translated(exc) from exc
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        self._check_ours(connection)
+        self._switch_to_wal(connection)
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            # Another process may have made the tables while we waited for the lock.
+            if self._check_ours(connection) == 0:
+                for statement in TABLES:
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+                connection.execute(f"PRAGMA user_version = {VERSION}")
+            connection.execute("COMMIT")
+        except BaseException:
+            with suppress(sqlite3.Error):
+                connection.execute("ROLLBACK")
+            raise
+
+    def _check_ours(self, connection: sqlite3.Connection) -> int:
+        """Gives the version of the layout; 0 for a file that is empty."""
+        (application_id,) = connection.execute("PRAGMA application_id").fetchone()
+        (found,) = connection.execute("PRAGMA user_version").fetchone()
+        (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        if tables and application_id != APPLICATION_ID:
+            raise StoreDamaged(
+                f"{self._path} is the database of another program; give the store its own file"
+            )
+        if found > VERSION:
+            raise StoreDamaged(
+                f"{self._path} was made by a newer release (layout {found}, this one knows {VERSION}); "
+                f"upgrade thornsdk"
+            )
+        return int(found)
+
+    def _switch_to_wal(self, connection: sqlite3.Connection) -> None:
+        # SQLite does not wait for the lock here as it does elsewhere, so we do.
+        give_up_at = time.monotonic() + self._busy_seconds
+        while True:
+            try:
+                connection.execute("PRAGMA journal_mode = WAL")
+            except sqlite3.OperationalError as exc:
+                if exc.sqlite_errorcode & _PRIMARY not in _BUSY or time.monotonic() > give_up_at:
+                    raise
+                time.sleep(0.01)
+            else:
+                return
+
+    def _translated(self, error: sqlite3.Error) -> StoreError:
+        code = getattr(error, "sqlite_errorcode", 0) & _PRIMARY
+        if code in _BUSY:
+            return StoreBusy(
+                f"the store {self._path} was locked by another process for {self._busy_seconds:g} s; nothing "
+                f"was written. Find who holds it open in a transaction"
+            )
+        if code == sqlite3.SQLITE_FULL:
+            return StoreFull(f"the disk of the store {self._path} is full; nothing was written. Make room")
+        if code in _DAMAGED:
+            return StoreDamaged(
+                f"{self._path} is not a sound SQLite database ({error}). Restore a copy, or move it away"
+            )
+        return StoreError(f"the store {self._path} failed: {error}")

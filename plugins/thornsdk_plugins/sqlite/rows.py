@@ -1,0 +1,123 @@
+"""Turns values into rows and rows into values."""
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TypeAlias, cast
+from uuid import UUID
+
+from thornsdk import (
+    Attempt,
+    DeliveryRecord,
+    Origin,
+    Outcome,
+    OutcomeKind,
+    Reason,
+    Subscription,
+)
+
+Value: TypeAlias = str | bytes | int | float | None
+Row: TypeAlias = Sequence[Value]
+
+SUBSCRIPTION = "id, owner, patterns, url, secrets, content_type, digest, headers, disabled"
+"""The columns that make a subscription, in the order that `subscription` takes."""
+
+DELIVERY = (
+    "deliveries.id, deliveries.message_id, event, sender, subscription_id, origin, deliveries.content_type, "
+    "body, due_at, attempt"
+)
+"""The columns that make a delivery, in the order that `delivery` takes."""
+
+
+def place(origin: Origin) -> str:
+    """Gives a text that sorts as origins do."""
+    return f"{origin.scheme} {origin.host} {origin.port:05}"
+
+
+def moment(when: datetime) -> str:
+    """Gives a text that sorts as time does."""
+    return when.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def subscription_row(subscription: Subscription) -> Row:
+    """Gives the row of a subscription, in the order of `SUBSCRIPTION`, and its place."""
+    return (
+        str(subscription.id),
+        subscription.owner,
+        json.dumps([pattern.text for pattern in subscription.patterns]),
+        str(subscription.url),
+        json.dumps([secret.reveal() for secret in subscription.secrets]),
+        subscription.content_type,
+        subscription.digest.value,
+        json.dumps(subscription.headers),
+        subscription.disabled,
+        place(subscription.url.origin),
+    )
+
+
+def subscription(row: Row) -> Subscription:
+    """Gives the subscription of a row of `SUBSCRIPTION`."""
+    identity, owner, patterns, url, secrets, content_type, digest, headers, disabled = cast("list[str]", row)
+    return Subscription(
+        id=UUID(identity),
+        owner=owner,
+        patterns=json.loads(patterns),
+        url=url,
+        secrets=json.loads(secrets),
+        content_type=content_type,
+        digest=digest,
+        headers=[(name, value) for name, value in json.loads(headers)],
+        disabled=disabled,
+    )
+
+
+def delivery(row: Row) -> DeliveryRecord:
+    """Gives the delivery of a row of `DELIVERY`."""
+    text = cast("list[str]", row)
+    identity, message_id, event, sender, subscription_id, origin, content_type, _, due_at, attempt = text
+    record = DeliveryRecord(
+        id=UUID(identity),
+        message_id=UUID(message_id),
+        event=event,
+        sender=sender,
+        subscription_id=UUID(subscription_id),
+        origin=origin,
+        content_type=content_type,
+        body=cast("bytes", row[7]),
+        last=_attempt(attempt),
+    )
+    return record.due_at(datetime.fromisoformat(due_at)) if due_at else record
+
+
+def attempt_text(attempt: Attempt) -> str:
+    """Gives the text of an attempt."""
+    outcome = attempt.outcome
+    return json.dumps(
+        {
+            "number": attempt.number,
+            "started_at": moment(attempt.started_at),
+            "duration": attempt.duration,
+            "outcome": outcome.kind.value,
+            "reason": outcome.reason.value,
+            "retry_at": moment(outcome.retry_at) if outcome.retry_at else None,
+            "status": attempt.status,
+            "detail": attempt.detail,
+            "request_bytes": attempt.request_bytes,
+            "response_bytes": attempt.response_bytes,
+            "reused": attempt.reused,
+        }
+    )
+
+
+def _attempt(text: str) -> Attempt:
+    kept = json.loads(text)
+    retry_at = kept.pop("retry_at")
+    return Attempt(
+        started_at=datetime.fromisoformat(kept.pop("started_at")),
+        outcome=Outcome(
+            OutcomeKind(kept.pop("outcome")),
+            Reason(kept.pop("reason")),
+            datetime.fromisoformat(retry_at) if retry_at else None,
+        ),
+        **kept,
+    )

@@ -1,0 +1,37 @@
+"""Sends requests over HTTP and HTTPS with urllib3, over a pool of connections that stay open."""
+
+from typing import TYPE_CHECKING
+
+from thornsdk import HookContext, Plugin, Provided, StageContext, Transport, hookimpl
+
+if TYPE_CHECKING:
+    from thornsdk_plugins.urllib3.transport import PooledTransport
+
+__all__ = ["PooledTransport", "Urllib3Plugin"]
+
+
+def __getattr__(name: str) -> object:
+    # PEP 562: loading the plugin must not cost the import of urllib3; building its stage may.
+    if name == "PooledTransport":
+        from thornsdk_plugins.urllib3.transport import PooledTransport  # noqa: PLC0415
+
+        return PooledTransport
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def _build(stage: StageContext) -> Transport:
+    from thornsdk_plugins.urllib3.transport import PooledTransport  # noqa: PLC0415
+
+    settings = stage.settings
+    return PooledTransport(
+        concurrency=settings.concurrency, rules=settings.address_rules, ca_bundle=settings.ca_bundle
+    )
+
+
+class Urllib3Plugin(Plugin):
+    """Provides the transport ``urllib3``."""
+
+    @hookimpl
+    def thornsdk_transports(self, context: HookContext) -> list[Provided[Transport]]:
+        """Provides it."""
+        return [Provided("urllib3", _build, "Sends over HTTP and HTTPS, with connections kept open.")]

@@ -1,0 +1,109 @@
+"""Opens connections to the addresses that policy allows, and to no others."""
+
+import queue
+import socket
+import threading
+from collections.abc import Sequence
+from ipaddress import IPv4Address, ip_address
+
+from attrs import frozen
+
+from thornsdk import AddressRules, Reason, literal_address
+from thornsdk.errors import TransportError
+from thornsdk.typing import IPAddress, Resolver
+from thornsdk_plugins.urllib3.deadline import Deadline, DeadlineSocket
+
+
+def system_resolver(host: str, port: int) -> Sequence[IPAddress]:
+    """Asks the operating system for the addresses of a host.
+
+    Raises:
+        OSError: If it has none.
+    """
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return [ip_address(str(place[0])) for *_, place in found]
+
+
+@frozen
+class Dialer:
+    """Opens TCP connections under rules.
+
+    The name is resolved once; each address is judged, and what was judged is what is connected to, so a name
+    server that changes its answer in between gains nothing.
+
+    Attributes:
+        rules: Which addresses are allowed.
+        resolver: Gives the addresses of a host name.
+    """
+
+    rules: AddressRules
+    resolver: Resolver = system_resolver
+
+    def dial(self, host: str, port: int, deadline: Deadline) -> DeadlineSocket:
+        """Opens a connection to the first allowed address that answers.
+
+        Raises:
+            TransportError: If no address is allowed, or none answers.
+            OSError: What the last of several allowed addresses answered with.
+        """
+        allowed = self._allowed(host, self._resolve(host, port, deadline))
+        for left in range(len(allowed), 1, -1):
+            try:
+                # Each address gets its share of what is left, so that a dead one does not use up all.
+                return self._connect(allowed[-left], port, deadline, deadline.remaining() / left)
+            except OSError:
+                continue
+        return self._connect(allowed[-1], port, deadline, deadline.remaining())
+
+    def _resolve(self, host: str, port: int, deadline: Deadline) -> Sequence[IPAddress]:
+        if (literal := literal_address(host)) is not None:
+            return [literal]
+        answer: queue.SimpleQueue[Sequence[IPAddress] | Exception] = queue.SimpleQueue()
+
+        def ask() -> None:
+            try:
+                answer.put(self.resolver(host, port))
+            except Exception as exc:
+                answer.put(exc)  # It is raised again where the answer is waited for.
+
+        # A look-up cannot be interrupted; in a thread of its own, it can be left behind at the deadline.
+        threading.Thread(target=ask, name="thornsdk-lookup", daemon=True).start()
+        try:
+            found = answer.get(timeout=deadline.remaining())
+        except queue.Empty:
+            raise TimeoutError("the name was not resolved before the deadline") from None
+        if isinstance(found, (OSError, UnicodeError)):
+            raise TransportError(Reason.NAME_NOT_RESOLVED, f"{host} has no address") from found
+        if isinstance(found, Exception):
+            raise found
+        if not found:
+            raise TransportError(Reason.NAME_NOT_RESOLVED, f"{host} has no address")
+        return found
+
+    def _allowed(self, host: str, found: Sequence[IPAddress]) -> list[IPAddress]:
+        judged = [(address, self.rules.forbidden(address)) for address in found]
+        allowed = [address for address, problem in judged if problem is None]
+        if not allowed:
+            address, problem = judged[0]
+            raise TransportError(Reason.ADDRESS_FORBIDDEN, f"{host} is at {address}: {problem}")
+        return allowed
+
+    def _connect(self, address: IPAddress, port: int, deadline: Deadline, timeout: float) -> DeadlineSocket:
+        family = socket.AF_INET if isinstance(address, IPv4Address) else socket.AF_INET6
+        sock = DeadlineSocket(family, socket.SOCK_STREAM)
+        try:
+            sock.settimeout(timeout)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.connect((str(address), port))
+            self._check_peer(sock)
+        except BaseException:
+            sock.close()
+            raise
+        sock.deadline = deadline
+        return sock
+
+    def _check_peer(self, sock: socket.socket) -> None:
+        """Looks once more at what is really connected: a packet filter may have turned us elsewhere."""
+        peer = ip_address(str(sock.getpeername()[0]))
+        if problem := self.rules.forbidden(peer):
+            raise TransportError(Reason.ADDRESS_FORBIDDEN, f"connected to {peer}: {problem}")

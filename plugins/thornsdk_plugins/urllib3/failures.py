@@ -1,0 +1,94 @@
+"""Turns what urllib3, http.client, ssl and sockets raise into our errors, in this one place."""
+
+import errno
+import http.client
+import ssl
+
+from urllib3.exceptions import HTTPError, ProtocolError, ReadTimeoutError
+from urllib3.exceptions import SSLError as Urllib3SSLError
+
+from thornsdk import Reason
+from thornsdk.errors import TransportError
+
+# OpenSSL's x509_vfy.h: CERT_NOT_YET_VALID and CERT_HAS_EXPIRED, HOSTNAME_MISMATCH and IP_ADDRESS_MISMATCH.
+_EXPIRED = frozenset({9, 10})
+_WRONG_NAME = frozenset({62, 64})
+_UNREACHABLE = frozenset(
+    {
+        errno.EHOSTUNREACH,
+        errno.ENETUNREACH,
+        errno.EADDRNOTAVAIL,
+        errno.EACCES,
+        errno.EPERM,
+        errno.EAFNOSUPPORT,
+    }
+)
+_TOO_LARGE = ("got more than", "header line", "status line")
+
+
+def translate(error: Exception) -> TransportError:
+    """Gives our error for one of theirs. The caller raises it ``from`` theirs."""
+    cause = _root(error)
+    if isinstance(cause, TransportError):
+        return cause
+    reason, detail = _meaning(cause)
+    return TransportError(reason, detail)
+
+
+def _root(error: BaseException) -> BaseException:
+    """Takes the error out of urllib3's wrappers."""
+    if isinstance(error, (ProtocolError, Urllib3SSLError)):
+        inner = next((arg for arg in error.args[::-1] if isinstance(arg, BaseException)), error.__cause__)
+        if inner is not None:
+            return _root(inner)
+    return error
+
+
+def _meaning(error: BaseException) -> tuple[Reason, str]:
+    if isinstance(error, (TimeoutError, ReadTimeoutError)):
+        return Reason.TIMEOUT, "the deadline passed"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return _certificate(error)
+    if isinstance(error, ssl.SSLError):
+        return _tls(error)
+    if isinstance(error, ConnectionRefusedError):
+        return Reason.CONNECTION_REFUSED, "nothing listens there"
+    # RemoteDisconnected is a BadStatusLine too: it must be looked at first.
+    if isinstance(error, (ConnectionError, http.client.IncompleteRead)):
+        return Reason.CONNECTION_LOST, "the connection broke before the answer was whole"
+    if isinstance(error, OSError):
+        return _os_error(error)
+    if isinstance(error, http.client.HTTPException):
+        return _http(error)
+    if isinstance(error, HTTPError):
+        return Reason.PROTOCOL_ERROR, f"the answer cannot be read ({type(error).__name__})"
+    return Reason.PROTOCOL_ERROR, f"the answer is not HTTP ({type(error).__name__})"
+
+
+def _certificate(error: ssl.SSLCertVerificationError) -> tuple[Reason, str]:
+    if error.verify_code in _EXPIRED:
+        return Reason.TLS_EXPIRED, error.verify_message
+    if error.verify_code in _WRONG_NAME:
+        return Reason.TLS_WRONG_NAME, error.verify_message
+    return Reason.TLS_UNTRUSTED, error.verify_message
+
+
+def _tls(error: ssl.SSLError) -> tuple[Reason, str]:
+    if isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
+        return Reason.CONNECTION_LOST, "the far side ended TLS before the answer was whole"
+    return Reason.TLS_FAILED, (error.reason or "TLS failed").replace("_", " ").lower()
+
+
+def _os_error(error: OSError) -> tuple[Reason, str]:
+    if error.errno in _UNREACHABLE:
+        return Reason.UNREACHABLE, "no route leads there"
+    return (
+        Reason.CONNECTION_LOST,
+        f"the connection failed ({errno.errorcode.get(error.errno or 0, 'OSError')})",
+    )
+
+
+def _http(error: http.client.HTTPException) -> tuple[Reason, str]:
+    if isinstance(error, http.client.LineTooLong) or any(text in str(error) for text in _TOO_LARGE):
+        return Reason.ANSWER_TOO_LARGE, "the answer's headers are too many or too long"
+    return Reason.PROTOCOL_ERROR, "what came back is not HTTP"

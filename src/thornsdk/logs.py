@@ -1,0 +1,105 @@
+"""The delivery log: one structured event per attempt.
+
+Where the application has configured structlog, events go there. Where it has not, they go to the standard
+logger ``thornsdk``, which prints nothing by itself. Either way there is no secret, signature, body, query
+string or userinfo in them, and no path either, for a path may be a secret too: of a URL, the origin alone.
+"""
+
+import logging
+from collections.abc import Mapping
+from typing import Final, TypeAlias
+
+import structlog
+
+from thornsdk.model import DeliveryRecord, OutcomeKind, Receipt, Subscription
+
+LOGGER: Final = "thornsdk"
+
+Fields: TypeAlias = Mapping[str, object]
+
+_LEVELS = {
+    OutcomeKind.DELIVERED: logging.INFO,
+    OutcomeKind.RETRY: logging.WARNING,
+    OutcomeKind.FAILED: logging.ERROR,
+    OutcomeKind.BLOCKED: logging.ERROR,
+}
+
+# A library's logger has a handler that does nothing, so that Python's handler of last resort prints nothing.
+logging.getLogger(LOGGER).addHandler(logging.NullHandler())
+
+
+def attempt_fields(record: DeliveryRecord) -> dict[str, object]:
+    """Gives the fields that tell an attempt, in the order of the reference."""
+    attempt = record.last
+    retry_at = attempt.outcome.retry_at
+    fields: dict[str, object] = {
+        "delivery": str(record.id),
+        "message": str(record.message_id),
+        "event_name": record.event,
+        "subscription": str(record.subscription_id),
+        "origin": record.origin,
+        "attempt": attempt.number,
+        "outcome": attempt.outcome.kind.value,
+        "reason": attempt.outcome.reason.value,
+        "status": attempt.status,
+        "duration_ms": round(attempt.duration * 1000, 3),
+        "request_bytes": attempt.request_bytes,
+        "response_bytes": attempt.response_bytes,
+        "reused": attempt.reused,
+    }
+    if retry_at is not None:
+        fields["retry_at"] = retry_at.isoformat()
+    if attempt.detail:
+        fields["detail"] = attempt.detail
+    return fields
+
+
+class DeliveryLog:
+    """Tells what happens, each thing once."""
+
+    def attempted(self, record: DeliveryRecord) -> None:
+        """Tells an attempt: ``delivery.delivered``, ``.retry``, ``.failed`` or ``.blocked``."""
+        self._tell(_LEVELS[record.kind], f"delivery.{record.kind}", attempt_fields(record))
+
+    def not_dispatched(self, receipt: Receipt) -> None:
+        """Tells that a dispatcher took a message and sends nothing."""
+        fields = {
+            "message": str(receipt.message_id),
+            "event_name": receipt.event,
+            "dispatcher": receipt.dispatcher,
+        }
+        self._tell(logging.INFO, f"message.{receipt.state}", fields)
+
+    def subscription_disabled(self, subscription: Subscription, why: str) -> None:
+        """Tells that nothing more is sent to a subscription."""
+        fields = {
+            "subscription": str(subscription.id),
+            "origin": str(subscription.url.origin),
+            "owner": subscription.owner,
+            "reason": why,
+        }
+        self._tell(logging.WARNING, "subscription.disabled", fields)
+
+    def observer_failed(self, observer: object, problem: Exception) -> None:
+        """Tells that an observer raised."""
+        kind = type(observer)
+        fields = {
+            "observer": f"{kind.__module__}.{kind.__qualname__}",
+            "problem": f"{type(problem).__qualname__}: {problem}",
+        }
+        self._tell(logging.ERROR, "observer.failed", fields)
+
+    def unknown_exchange(self, transport: object) -> None:
+        """Tells that a transport gave a result for a request that it was not given, or gave one twice."""
+        kind = type(transport)
+        fields = {"transport": f"{kind.__module__}.{kind.__qualname__}"}
+        self._tell(logging.ERROR, "transport.unknown_exchange", fields)
+
+    def _tell(self, level: int, event: str, fields: Fields) -> None:
+        if structlog.is_configured():
+            structlog.get_logger(LOGGER).log(level, event, **fields)
+            return
+        logger = logging.getLogger(LOGGER)
+        if logger.isEnabledFor(level):
+            text = " ".join(f"{key}={value}" for key, value in fields.items() if value is not None)
+            logger.log(level, "%s %s", event, text, extra={LOGGER: {"event": event, **fields}})

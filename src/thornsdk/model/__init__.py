@@ -1,0 +1,54 @@
+"""The frozen values that everything else is made of."""
+
+from thornsdk.model.exchange import Exchange, Request, Response
+from thornsdk.model.headers import check_header, custom_headers
+from thornsdk.model.message import Audience, Delivery, Message
+from thornsdk.model.outcome import Attempt, Outcome, OutcomeKind
+from thornsdk.model.patterns import EventPattern, check_event_name, covering
+from thornsdk.model.receipt import Receipt, ReceiptState, Tally, tally
+from thornsdk.model.record import DeliveryRecord, DeliveryState
+from thornsdk.model.secret import Secret
+from thornsdk.model.subscription import (
+    JSON,
+    Digest,
+    PatternsLike,
+    SecretsLike,
+    Subscription,
+    as_patterns,
+    as_secrets,
+)
+from thornsdk.model.url import DEFAULT_PORTS, URL, Origin
+
+__all__ = [
+    "DEFAULT_PORTS",
+    "JSON",
+    "URL",
+    "Attempt",
+    "Audience",
+    "Delivery",
+    "DeliveryRecord",
+    "DeliveryState",
+    "Digest",
+    "EventPattern",
+    "Exchange",
+    "Message",
+    "Origin",
+    "Outcome",
+    "OutcomeKind",
+    "PatternsLike",
+    "Receipt",
+    "ReceiptState",
+    "Request",
+    "Response",
+    "Secret",
+    "SecretsLike",
+    "Subscription",
+    "Tally",
+    "as_patterns",
+    "as_secrets",
+    "check_event_name",
+    "check_header",
+    "covering",
+    "custom_headers",
+    "tally",
+]

@@ -1,0 +1,84 @@
+"""Messages, whom they may reach, and deliveries."""
+
+from datetime import datetime
+from typing import Generic, TypeVar
+from uuid import UUID, uuid5
+
+from attrs import Factory, field, frozen
+
+from thornsdk.model.patterns import check_event_name
+from thornsdk.model.subscription import Subscription
+
+Payload_co = TypeVar("Payload_co", covariant=True)
+
+
+def _check_event(_: object, __: object, name: str) -> None:
+    check_event_name(name)
+
+
+@frozen(kw_only=True)
+class Message(Generic[Payload_co]):
+    """One occurrence of an event.
+
+    Attributes:
+        id: Unique to the message.
+        event: The event's name.
+        payload: What the application sent, as it gave it.
+        created_at: When the application sent it.
+        sender: The tenant on whose behalf it is sent, or None.
+    """
+
+    id: UUID
+    event: str = field(validator=_check_event)
+    payload: Payload_co = field(repr=False)
+    created_at: datetime
+    sender: str | None = None
+
+
+@frozen(kw_only=True)
+class Audience:
+    """Which subscriptions a message may reach.
+
+    Attributes:
+        event: The event's name.
+        sender: The tenant whose own subscriptions are reached, besides those that nobody owns. With None,
+            only those that nobody owns.
+        broadcast: Reach the subscriptions of all tenants.
+    """
+
+    event: str
+    sender: str | None = None
+    broadcast: bool = False
+
+    def admits(self, subscription: Subscription) -> bool:
+        """Tells whether a subscription is active, wants the event, and may be reached."""
+        may_reach = self.broadcast or subscription.owner in {None, self.sender}
+        return may_reach and subscription.active and subscription.wants(self.event)
+
+
+def _delivery_id(delivery: "Delivery") -> UUID:
+    return uuid5(delivery.message_id, str(delivery.subscription.id))
+
+
+@frozen(kw_only=True)
+class Delivery:
+    """One message for one subscription, with the exact bytes that are signed and sent.
+
+    Attributes:
+        message_id: The message that is delivered.
+        event: The name of its event.
+        sender: Its sender, or None.
+        subscription: Who gets it.
+        content_type: The content type of the body.
+        body: The exact bytes.
+        id: The same over all attempts, and in every process that works it out: it is made from the ids of
+            message and subscription. Sent as ``Hook-Delivery`` and ``webhook-id``.
+    """
+
+    message_id: UUID
+    event: str
+    sender: str | None
+    subscription: Subscription
+    content_type: str
+    body: bytes = field(repr=False)
+    id: UUID = field(default=Factory(_delivery_id, takes_self=True))

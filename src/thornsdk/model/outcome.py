@@ -1,0 +1,63 @@
+"""What attempts mean."""
+
+from datetime import datetime
+from enum import StrEnum
+
+from attrs import frozen
+
+from thornsdk.reasons import Reason
+
+
+class OutcomeKind(StrEnum):
+    """What an attempt means for its delivery."""
+
+    DELIVERED = "delivered"
+    """The subscriber has it."""
+    RETRY = "retry"
+    """It will be attempted again."""
+    FAILED = "failed"
+    """It was given up."""
+    BLOCKED = "blocked"
+    """Policy does not allow it; nothing was sent."""
+
+
+@frozen
+class Outcome:
+    """What an attempt means, and why.
+
+    Attributes:
+        kind: What it means for the delivery.
+        reason: Why.
+        retry_at: When the next attempt is due; given with `OutcomeKind.RETRY` alone.
+    """
+
+    kind: OutcomeKind
+    reason: Reason
+    retry_at: datetime | None = None
+
+
+@frozen(kw_only=True)
+class Attempt:
+    """One try of a delivery.
+
+    Attributes:
+        number: Starts at 1.
+        started_at: When it began.
+        duration: How long it took, in seconds; 0 where nothing was sent.
+        outcome: What it means.
+        status: The status of the answer, or None without an answer.
+        detail: What was seen, in words, without anything secret; empty where the reason says it all.
+        request_bytes: The length of the body that was sent, in bytes; 0 where nothing was sent.
+        response_bytes: The length of the answer's body after decoding, in bytes, as far as it was read.
+        reused: Whether an open connection was used again; None where unknown.
+    """
+
+    number: int
+    started_at: datetime
+    duration: float
+    outcome: Outcome
+    status: int | None = None
+    detail: str = ""
+    request_bytes: int = 0
+    response_bytes: int = 0
+    reused: bool | None = None

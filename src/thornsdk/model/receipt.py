@@ -1,0 +1,77 @@
+"""What a sender is told of a message."""
+
+from collections.abc import Iterable
+from enum import StrEnum
+from uuid import UUID
+
+from attrs import frozen
+
+from thornsdk.model.outcome import OutcomeKind
+from thornsdk.model.record import DeliveryRecord
+
+
+@frozen
+class Tally:
+    """How many deliveries came to which outcome.
+
+    Attributes:
+        delivered: How many arrived.
+        retry: How many will be attempted again.
+        failed: How many were given up.
+        blocked: How many policy did not allow.
+        problems: Those that did not arrive, in the order in which they ended: the first hundred of them, so
+            that a message for a million subscribers costs no more memory than one for a thousand.
+    """
+
+    delivered: int = 0
+    retry: int = 0
+    failed: int = 0
+    blocked: int = 0
+    problems: tuple[DeliveryRecord, ...] = ()
+
+    @property
+    def total(self) -> int:
+        """How many deliveries were attempted or blocked."""
+        return self.delivered + self.retry + self.failed + self.blocked
+
+
+MAX_PROBLEMS = 100
+
+
+def tally(results: Iterable[DeliveryRecord]) -> Tally:
+    """Counts results as they come, and keeps the first `MAX_PROBLEMS` that did not arrive."""
+    counts = dict.fromkeys(OutcomeKind, 0)
+    problems: list[DeliveryRecord] = []
+    for result in results:
+        counts[result.kind] += 1
+        if result.kind is not OutcomeKind.DELIVERED and len(problems) < MAX_PROBLEMS:
+            problems.append(result)
+    return Tally(**{kind.value: count for kind, count in counts.items()}, problems=tuple(problems))
+
+
+class ReceiptState(StrEnum):
+    """What a dispatcher has done with a message when `send` returns."""
+
+    ENDED = "ended"
+    """Every matching subscription was attempted once; the tally says with what outcome."""
+    DISABLED = "disabled"
+    """Nothing was sent, and nothing will be."""
+
+
+@frozen(kw_only=True)
+class Receipt:
+    """What `send` returns.
+
+    Attributes:
+        message_id: The message's id.
+        event: The event's name.
+        dispatcher: The name of the dispatcher that took the message.
+        state: What it has done with it.
+        outcomes: The outcomes known so far.
+    """
+
+    message_id: UUID
+    event: str
+    dispatcher: str
+    state: ReceiptState
+    outcomes: Tally = Tally()

@@ -1,0 +1,70 @@
+"""Secrets: what a signature is keyed on."""
+
+import base64
+import binascii
+import hmac
+import secrets
+
+from attrs import Factory, field, frozen
+
+from thornsdk.errors import InvalidSecret
+
+PREFIX = "whsec_"
+_RANDOM_BYTES = 32
+
+
+def _key(secret: "Secret") -> bytes:
+    text = secret.reveal()
+    key = text.encode() if not text.startswith(PREFIX) else _decoded(text.removeprefix(PREFIX))
+    if not key:
+        raise InvalidSecret("a secret must not be empty; thornsdk makes one where none is given")
+    return key
+
+
+def _decoded(encoded: str) -> bytes:
+    try:
+        return base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        # The cause would tell something of the secret.
+        raise InvalidSecret(f"a secret that starts with {PREFIX} must go on as base64") from None
+
+
+@frozen(eq=False, repr=False)
+class Secret:
+    """A secret that a sender shares with one subscriber.
+
+    A secret is bytes. ``whsec_`` and base64 means the decoded bytes (as Standard Webhooks has it); any other
+    text means its UTF-8 bytes. Every signer keys on these bytes, so one secret verifies every header.
+
+    It never shows in a repr, a log or an error: `reveal` alone gives it away.
+
+    Raises:
+        InvalidSecret: If the text is empty, or starts with ``whsec_`` and does not go on as base64.
+    """
+
+    _text: str
+    key: bytes = field(init=False, default=Factory(_key, takes_self=True))
+    """The bytes that signatures are keyed on."""
+
+    @classmethod
+    def generate(cls) -> "Secret":
+        """Makes a new secret of 32 random bytes, in the ``whsec_`` form."""
+        return cls.from_key(secrets.token_bytes(_RANDOM_BYTES))
+
+    @classmethod
+    def from_key(cls, key: bytes) -> "Secret":
+        """Makes the secret of these bytes, in the ``whsec_`` form."""
+        return cls(PREFIX + base64.b64encode(key).decode())
+
+    def reveal(self) -> str:
+        """Gives the secret's text, to hand it to the subscriber or to keep it in a store."""
+        return self._text
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and hmac.compare_digest(self.key, other.key)
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def __repr__(self) -> str:
+        return "Secret(***)"

@@ -1,0 +1,112 @@
+"""Subscriptions: who wants what, and where."""
+
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import TypeAlias
+from uuid import UUID
+
+from attrs import Attribute, field, frozen, validators
+
+from thornsdk.errors import InvalidSecret, InvalidValue
+from thornsdk.model.headers import check_header, custom_headers
+from thornsdk.model.patterns import EventPattern
+from thornsdk.model.secret import Secret
+from thornsdk.model.url import URL
+from thornsdk.typing import Headers
+
+PatternsLike: TypeAlias = str | EventPattern | Iterable[str | EventPattern]
+"""What is taken where patterns are given: one or several."""
+
+SecretsLike: TypeAlias = str | Secret | Iterable[str | Secret]
+"""What is taken where secrets are given: one or several, the current one first."""
+
+JSON = "application/json"
+"""The content type of a subscription that asks for no other."""
+
+
+class Digest(StrEnum):
+    """The hash function of the ``Hook-HMAC`` header."""
+
+    SHA1 = "sha1"
+    SHA256 = "sha256"
+    SHA512 = "sha512"
+
+
+def as_patterns(patterns: PatternsLike) -> tuple[EventPattern, ...]:
+    """Returns one or several patterns as a tuple of patterns.
+
+    Raises:
+        InvalidPattern: If no event could ever match one of them.
+    """
+    several = (patterns,) if isinstance(patterns, (str, EventPattern)) else tuple(patterns)
+    return tuple(EventPattern(one) if isinstance(one, str) else one for one in several)
+
+
+def as_secrets(secrets: SecretsLike) -> tuple[Secret, ...]:
+    """Returns one or several secrets as a tuple of secrets.
+
+    Raises:
+        InvalidSecret: If one is empty or malformed.
+    """
+    several = (secrets,) if isinstance(secrets, (str, Secret)) else tuple(secrets)
+    return tuple(Secret(one) if isinstance(one, str) else one for one in several)
+
+
+def _as_url(url: str | URL) -> URL:
+    return URL.parse(url)
+
+
+def _some_patterns(_: object, __: object, patterns: tuple[EventPattern, ...]) -> None:
+    if not patterns:
+        raise InvalidValue("a subscription needs at least one event pattern")
+
+
+def _some_secrets(_: object, __: object, secrets: tuple[Secret, ...]) -> None:
+    if not secrets:
+        raise InvalidSecret("a subscription needs at least one secret")
+
+
+def _sendable(_: object, attribute: "Attribute[str]", value: str) -> None:
+    if not value:
+        raise InvalidValue(f"the {attribute.name} of a subscription must not be empty")
+    check_header("Content-Type", value)
+
+
+@frozen(kw_only=True)
+class Subscription:
+    """Who wants what, and where.
+
+    Attributes:
+        id: Unique to the subscription. Sent as ``Hook-Subscription``.
+        patterns: The events that are wanted; one that matches is enough.
+        url: Where the requests go.
+        secrets: What they are signed with, the current one first. The others verify too, while subscribers
+            rotate them.
+        content_type: How the payload is written.
+        digest: The hash function of ``Hook-HMAC``.
+        owner: The tenant that it belongs to; None for nobody.
+        headers: What is sent besides the library's own headers.
+        disabled: Why nothing is sent to it, or None for an active subscription.
+
+    Raises:
+        InvalidValue: If a part of it cannot be what it is given as.
+    """
+
+    id: UUID
+    patterns: tuple[EventPattern, ...] = field(converter=as_patterns, validator=_some_patterns)
+    url: URL = field(converter=_as_url)
+    secrets: tuple[Secret, ...] = field(converter=as_secrets, validator=_some_secrets)
+    content_type: str = field(default=JSON, validator=_sendable)
+    digest: Digest = field(default=Digest.SHA256, converter=Digest)
+    owner: str | None = field(default=None, validator=validators.optional(validators.min_len(1)))
+    headers: Headers = field(default=(), converter=custom_headers, repr=False)
+    disabled: str | None = None
+
+    @property
+    def active(self) -> bool:
+        """Whether anything is sent to it."""
+        return self.disabled is None
+
+    def wants(self, event: str) -> bool:
+        """Tells whether a pattern of the subscription matches the event's name."""
+        return any(pattern.matches(event) for pattern in self.patterns)

@@ -1,0 +1,155 @@
+"""URLs that webhooks are sent to, and their origins."""
+
+import re
+from ipaddress import AddressValueError, IPv6Address
+from typing import NoReturn
+from urllib.parse import SplitResult, quote, urlsplit
+
+from attrs import field, frozen
+
+from thornsdk.errors import InvalidURL
+
+DEFAULT_PORTS = {"http": 80, "https": 443}
+
+_FORBIDDEN = re.compile(r"[\x00-\x20\x7f\\]")
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
+_NAME = re.compile(r"(?=.{1,254}\Z)[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*\.?")
+# RFC 3986, section 3.3 and 3.4: what may stand in a path or query as it is, and the % of what is encoded.
+_KEPT = "%/:?#[]@!$&'()*+,;=-._~"
+
+
+@frozen(order=True)
+class Origin:
+    """What a keep-alive connection belongs to: scheme, host and port.
+
+    Attributes:
+        scheme: In lower case.
+        host: In lower case; an IPv6 address without its brackets.
+        port: The port that is connected to; 0 where the scheme has no default and the URL gives none.
+    """
+
+    scheme: str
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        if self.port in {0, DEFAULT_PORTS.get(self.scheme)}:
+            return f"{self.scheme}://{host}"
+        return f"{self.scheme}://{host}:{self.port}"
+
+
+@frozen(order=False)
+class URL:
+    """A URL that a webhook is sent to, checked and split once.
+
+    Its ``str`` is the whole URL. Its repr shows the origin alone, for a path or query may hold a secret.
+
+    Attributes:
+        text: The whole URL: scheme and host in lower case, non-ASCII characters of path and query encoded.
+        origin: Scheme, host and port.
+        target: Path and query, as a request line has them.
+
+    Example:
+        >>> URL.parse("HTTPS://Example.com/hooks?key=1").origin
+        Origin(scheme='https', host='example.com', port=443)
+    """
+
+    text: str = field(repr=False)
+    origin: Origin
+    target: str = field(repr=False)
+
+    @classmethod
+    def parse(cls, text: "str | URL") -> "URL":
+        """Reads a URL.
+
+        Args:
+            text: An absolute URL with a host, without userinfo and fragment.
+
+        Raises:
+            InvalidURL: If it is anything else. The error never quotes userinfo, path or query.
+        """
+        if isinstance(text, URL):
+            return text
+        if _FORBIDDEN.search(text):
+            _refuse("it has a space, a control character or a backslash in it")
+        if "#" in text:
+            _refuse("it has a fragment (#…), which is never sent")
+        parts = _split(text)
+        _check_parts(parts)
+        origin = _origin(parts)
+        target = quote(parts.path or "/", safe=_KEPT)
+        if parts.query:
+            target += "?" + quote(parts.query, safe=_KEPT)
+        return cls(f"{origin}{target}", origin, target)
+
+    @property
+    def scheme(self) -> str:
+        """The scheme, in lower case."""
+        return self.origin.scheme
+
+    @property
+    def host(self) -> str:
+        """The host, in lower case; an IPv6 address without its brackets."""
+        return self.origin.host
+
+    @property
+    def port(self) -> int:
+        """The port that is connected to."""
+        return self.origin.port
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def _split(text: str) -> SplitResult:
+    try:
+        return urlsplit(text)
+    except ValueError:
+        # The cause may quote the URL.
+        raise InvalidURL("this URL cannot be used: its host is malformed") from None
+
+
+def _check_parts(parts: SplitResult) -> None:
+    if not parts.scheme or not _SCHEME.fullmatch(parts.scheme):
+        _refuse("it must start with a scheme, as in https://example.com/hooks")
+    if "@" in parts.netloc:
+        _refuse("it has a user name or password in it; a secret header or the signature serves that end")
+    if not parts.hostname:
+        _refuse("it has no host")
+
+
+def _origin(parts: SplitResult) -> Origin:
+    host = (parts.hostname or "").lower()
+    if ":" in host or parts.netloc.startswith("["):
+        host = _ipv6(host)
+    elif not host.isascii():
+        _refuse("its host is not ASCII; write it in the xn-- form")
+    elif not _NAME.fullmatch(host):
+        _refuse("its host is not a name or address")
+    return Origin(parts.scheme, host, _port(parts))
+
+
+def _ipv6(host: str) -> str:
+    if "%" in host:
+        _refuse("its address has a zone, which means something on one machine only")
+    try:
+        return str(IPv6Address(host))
+    except AddressValueError:
+        _refuse("its host is not an IPv6 address")
+
+
+def _port(parts: SplitResult) -> int:
+    try:
+        port = parts.port
+    except ValueError:
+        port = 0
+    if port is None and not parts.netloc.endswith(":"):
+        return DEFAULT_PORTS.get(parts.scheme, 0)
+    if not port:
+        _refuse("its port is not a number from 1 to 65535")
+    return port
+
+
+def _refuse(problem: str) -> NoReturn:
+    raise InvalidURL(f"this URL cannot be used: {problem}")

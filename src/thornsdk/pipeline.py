@@ -1,0 +1,151 @@
+"""The pipeline: the stages of an application's deliveries, assembled and typed."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+from attrs import Factory, field, frozen
+
+from thornsdk.errors import PipelineError
+from thornsdk.hookspecs import StageContext
+from thornsdk.plugins import PluginManager
+from thornsdk.settings import Settings
+from thornsdk.stages import Dispatcher, Observer, Serializer, Signer, Store, Transport
+from thornsdk.typing import Clock
+
+T = TypeVar("T")
+
+
+# A converter tells the type checker what its field takes, so each field has one of its own.
+def _serializers(stages: Iterable[Serializer]) -> tuple[Serializer, ...]:
+    return tuple(stages)
+
+
+def _signers(stages: Iterable[Signer]) -> tuple[Signer, ...]:
+    return tuple(stages)
+
+
+def _transports(stages: Iterable[Transport]) -> tuple[Transport, ...]:
+    return tuple(stages)
+
+
+def _observers(stages: Iterable[Observer]) -> tuple[Observer, ...]:
+    return tuple(stages)
+
+
+def _by_content_type(pipeline: "Pipeline") -> Mapping[str, Serializer]:
+    stages = pipeline.serializers
+    _check_kind("serializers", stages, Serializer)
+    return _index("serializer", "content type", [(one.content_type, one) for one in stages])
+
+
+def _by_scheme(pipeline: "Pipeline") -> Mapping[str, Transport]:
+    stages = pipeline.transports
+    _check_kind("transports", stages, Transport)
+    served = [(scheme, one) for one in stages for scheme in sorted(one.schemes)]
+    return _index("transport", "URL scheme", served)
+
+
+@frozen(kw_only=True, eq=False)
+class Pipeline:
+    """The stages of an application's deliveries.
+
+    Attributes:
+        serializers: One for each content type. The first one's content type is what a subscription gets
+            that asks for none, and is tried before anything is sent.
+        signers: Each adds its headers.
+        transports: One for each URL scheme.
+        dispatcher: Decides where and when the rest runs.
+        store: Keeps subscriptions and deliveries; with None, the one that the settings name.
+        observers: Are told of every attempt.
+
+    Raises:
+        PipelineError: If stages do not fit together.
+
+    Example:
+        A pipeline in code, with `PooledTransport` from ``thornsdk_plugins.urllib3`` and so on::
+
+            Pipeline(
+                serializers=[JsonSerializer()],
+                signers=[HookHmacSigner()],
+                transports=[PooledTransport(concurrency=32)],
+                dispatcher=DefaultDispatcher(),
+            )
+    """
+
+    serializers: tuple[Serializer, ...] = field(converter=_serializers)
+    signers: tuple[Signer, ...] = field(converter=_signers)
+    transports: tuple[Transport, ...] = field(converter=_transports)
+    dispatcher: Dispatcher
+    store: Store | None = None
+    observers: tuple[Observer, ...] = field(default=(), converter=_observers)
+    by_content_type: Mapping[str, Serializer] = field(
+        init=False, repr=False, default=Factory(_by_content_type, takes_self=True)
+    )
+    """The serializers, by content type."""
+    by_scheme: Mapping[str, Transport] = field(
+        init=False, repr=False, default=Factory(_by_scheme, takes_self=True)
+    )
+    """The transports, by URL scheme."""
+
+    def __attrs_post_init__(self) -> None:
+        _check_kind("signers", self.signers, Signer)
+        _check_kind("dispatcher", (self.dispatcher,), Dispatcher)
+        _check_kind("observers", self.observers, Observer)
+        if self.store is not None:
+            _check_kind("store", (self.store,), Store)
+
+    def close(self) -> None:
+        """Closes dispatcher, transports and store, in this order: those that use others first."""
+        for stage in (self.dispatcher, *self.transports, self.store):
+            if stage is not None:
+                stage.close()
+
+
+def build_pipeline(settings: Settings, plugins: PluginManager, clock: Clock) -> Pipeline:
+    """Builds the pipeline that settings name, from the stages that plugins provide.
+
+    Raises:
+        ConfigurationError: If a stage is unknown or unavailable, or stages do not fit together.
+    """
+
+    def context(value: str) -> StageContext:
+        return StageContext(settings=settings, value=value, clock=clock)
+
+    serializers, signers = plugins.serializers(), plugins.signers()
+    transports, observers = plugins.transports(), plugins.observers()
+    return Pipeline(
+        serializers=[serializers.build(name, context(ct)) for ct, name in settings.codecs.items()],
+        signers=[signers.build(name, context(name)) for name in settings.signers],
+        transports=[transports.build(name, context(name)) for name in settings.transport],
+        dispatcher=plugins.dispatchers().build(settings.dispatcher, context(settings.dispatcher)),
+        observers=[observers.build(name, context(name)) for name in settings.observers],
+        store=build_store(settings, plugins, clock),
+    )
+
+
+def build_store(settings: Settings, plugins: PluginManager, clock: Clock) -> Store:
+    """Builds the store that settings name.
+
+    Raises:
+        ConfigurationError: If it is unknown or unavailable.
+        StoreError: If it cannot be opened.
+    """
+    name = settings.store.partition(":")[0]
+    return plugins.stores().build(name, StageContext(settings=settings, value=settings.store, clock=clock))
+
+
+def _index(stage: str, key: str, pairs: list[tuple[str, T]]) -> dict[str, T]:
+    if not pairs:
+        raise PipelineError(f"a pipeline needs at least one {stage}")
+    twice = [name for name, count in Counter(name for name, _ in pairs).items() if count > 1]
+    if twice:
+        raise PipelineError(f"two {stage}s serve the same {key}, {twice[0]!r}: leave one out")
+    return dict(pairs)
+
+
+def _check_kind(slot: str, stages: Iterable[object], protocol: type) -> None:
+    for stage in stages:
+        if not isinstance(stage, protocol):
+            name = type(stage).__qualname__
+            raise PipelineError(f"a {name} cannot stand in {slot}: it is no {protocol.__name__}")

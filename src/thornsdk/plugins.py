@@ -1,0 +1,252 @@
+"""The plugin manager: loads plugins, finds clashes, and knows who provided what.
+
+Pluggy's own loading by entry point skips a second plugin of the same name without a word, and a hook that
+raises loses the results of the others; so loading is done here, and each plugin's hooks are called alone.
+"""
+
+import difflib
+from collections.abc import Callable, Iterable, Mapping
+from importlib.metadata import EntryPoint, entry_points
+from typing import Generic, TypeVar, cast
+
+import pluggy
+from attrs import field, frozen
+
+from thornsdk.errors import (
+    PluginClashError,
+    PluginError,
+    PluginLoadError,
+    StageUnavailableError,
+    UnknownStageError,
+)
+from thornsdk.hookspecs import PROJECT, HookContext, Plugin, Provided, StageContext
+from thornsdk.stages import Dispatcher, Observer, Serializer, Signer, Store, Transport
+
+GROUP = "thornsdk"
+HOOK_PREFIX = "thornsdk_"
+
+S = TypeVar("S")
+
+
+@frozen
+class Source:
+    """Where a plugin comes from.
+
+    Attributes:
+        plugin: The plugin's name.
+        distribution: The distribution that brings it, with its version; ``the application`` for a plugin
+            that was given in code.
+    """
+
+    plugin: str
+    distribution: str
+
+    def __str__(self) -> str:
+        return f"plugin {self.plugin!r} of {self.distribution}"
+
+
+@frozen(eq=False)
+class Offer(Generic[S]):
+    """A provided stage and the plugin that provides it."""
+
+    provided: Provided[S]
+    source: Source
+
+
+@frozen(eq=False)
+class Catalogue(Generic[S]):
+    """The stages of one kind, by name.
+
+    Attributes:
+        stage: The kind, such as ``transport``.
+        offers: What there is.
+        missing: Plugins that could not be imported, by name.
+    """
+
+    stage: str
+    offers: Mapping[str, Offer[S]]
+    missing: Mapping[str, StageUnavailableError] = field(factory=dict)
+
+    def build(self, name: str, context: StageContext) -> S:
+        """Builds the stage of a name.
+
+        Raises:
+            UnknownStageError: If no plugin provides it.
+            StageUnavailableError: If a package that it needs is not installed.
+        """
+        if name not in self.offers:
+            raise self._unknown(name)
+        offer = self.offers[name]
+        try:
+            return offer.provided.factory(context)
+        except ImportError as exc:
+            install = (
+                f"pip install {offer.provided.extra!r}" if offer.provided.extra else f"mend {offer.source}"
+            )
+            raise StageUnavailableError(f"the {self.stage} {name!r}", str(exc), install) from exc
+
+    def _unknown(self, name: str) -> PluginError:
+        if name in self.missing:
+            return self.missing[name]
+        near = difflib.get_close_matches(name, self.offers, n=1)
+        hint = f"Did you mean {near[0]!r}?" if near else ""
+        for problem in self.missing.values():
+            hint = f"{hint} {problem}".strip()
+        return UnknownStageError(self.stage, name, tuple(sorted(self.offers)), hint)
+
+
+@frozen(eq=False)
+class LoadedPlugin:
+    """A plugin as the manager holds it."""
+
+    source: Source
+    plugin: object
+
+
+class PluginManager:
+    """Holds the plugins of one `~thornsdk.Thorn`; never a global.
+
+    Args:
+        version: The version of thornsdk, as hooks are told it.
+        block: Names of plugins that are not loaded.
+    """
+
+    def __init__(self, version: str, block: frozenset[str] = frozenset()) -> None:
+        self._pluggy = pluggy.PluginManager(PROJECT)
+        self._pluggy.add_hookspecs(Plugin)
+        self._context = HookContext(version=version)
+        self._block = block
+        self._loaded: list[LoadedPlugin] = []
+        self._missing: dict[str, StageUnavailableError] = {}
+
+    def load(self, points: Iterable[EntryPoint] | None = None) -> None:
+        """Loads the plugins that distributions bring, ordered by distribution, then by name.
+
+        Args:
+            points: The entry points to load; by default those of the group ``thornsdk``.
+
+        Raises:
+            PluginLoadError: If a plugin cannot be loaded. One whose package is missing is remembered
+                instead, and told when somebody asks for it.
+        """
+        found = entry_points(group=GROUP) if points is None else points
+        for point in sorted(found, key=lambda one: (_distribution(one), one.name)):
+            if point.name not in self._block:
+                self._load_one(point)
+
+    def register(self, plugin: object, source: Source) -> None:
+        """Takes a plugin in.
+
+        Raises:
+            PluginLoadError: If it has a method that is named like a hook but is none.
+        """
+        _check_hooks(plugin, source)
+        try:
+            # Pluggy keys plugins by name, and two distributions may choose the same one.
+            self._pluggy.register(plugin, f"{source.distribution}:{source.plugin}")
+            self._pluggy.check_pending()
+        except (ValueError, pluggy.PluginValidationError) as exc:
+            raise PluginLoadError(source.plugin, source.distribution, str(exc)) from exc
+        self._loaded.append(LoadedPlugin(source, plugin))
+
+    @property
+    def loaded(self) -> tuple[Source, ...]:
+        """The plugins that were loaded, in order."""
+        return tuple(one.source for one in self._loaded)
+
+    @property
+    def missing(self) -> Mapping[str, StageUnavailableError]:
+        """The plugins that could not be imported, by name, and what to install."""
+        return dict(self._missing)
+
+    def serializers(self) -> Catalogue[Serializer]:
+        """The serializers that plugins provide."""
+        return self._catalogue("serializer")
+
+    def signers(self) -> Catalogue[Signer]:
+        """The signers that plugins provide."""
+        return self._catalogue("signer")
+
+    def transports(self) -> Catalogue[Transport]:
+        """The transports that plugins provide."""
+        return self._catalogue("transport")
+
+    def dispatchers(self) -> Catalogue[Dispatcher]:
+        """The dispatchers that plugins provide."""
+        return self._catalogue("dispatcher")
+
+    def stores(self) -> Catalogue[Store]:
+        """The stores that plugins provide."""
+        return self._catalogue("store")
+
+    def observers(self) -> Catalogue[Observer]:
+        """The observers that plugins provide."""
+        return self._catalogue("observer")
+
+    def _load_one(self, point: EntryPoint) -> None:
+        source = Source(point.name, _distribution(point))
+        try:
+            plugin = cast("Callable[[], object]", point.load())()
+        except ImportError as exc:
+            self._missing[point.name] = StageUnavailableError(str(source), str(exc), _install(point))
+            return
+        except Exception as exc:
+            problem = f"{type(exc).__qualname__}: {exc}"
+            raise PluginLoadError(source.plugin, source.distribution, problem) from exc
+        self.register(plugin, source)
+
+    def _catalogue(self, stage: str) -> Catalogue[S]:
+        offers: dict[str, Offer[S]] = {}
+        for one in self._loaded:
+            for provided in self._ask(one, f"{HOOK_PREFIX}{stage}s"):
+                _check_provided(provided, one.source, stage)
+                offer = Offer(cast("Provided[S]", provided), one.source)
+                if (first := offers.get(offer.provided.name)) is not None:
+                    raise _clash(stage, offer.provided.name, first.source, one.source)
+                offers[offer.provided.name] = offer
+        return Catalogue(stage, offers, self._missing)
+
+    def _ask(self, one: LoadedPlugin, hook: str) -> list[object]:
+        others = [other.plugin for other in self._loaded if other is not one]
+        caller = self._pluggy.subset_hook_caller(hook, others)
+        try:
+            results: list[Iterable[object]] = caller(context=self._context)
+            return [provided for result in results for provided in result]
+        except Exception as exc:
+            problem = f"{hook} raised {type(exc).__qualname__}: {exc}"
+            raise PluginLoadError(one.source.plugin, one.source.distribution, problem) from exc
+
+
+def _distribution(point: EntryPoint) -> str:
+    return f"{point.dist.name} {point.dist.version}" if point.dist is not None else "an unknown distribution"
+
+
+def _install(point: EntryPoint) -> str:
+    wanted = f"{point.dist.name}[{point.extras[0]}]" if point.dist is not None and point.extras else ""
+    return f"pip install {wanted!r}" if wanted else "install what is missing"
+
+
+def _clash(stage: str, name: str, first: Source, second: Source) -> PluginError:
+    return PluginClashError(stage, name, str(first), str(second), (first.plugin, second.plugin))
+
+
+def _check_hooks(plugin: object, source: Source) -> None:
+    """Refuses what pluggy would pass over in silence: a hook without its mark, or a mark on a wrong name."""
+    for name in dir(plugin):
+        if not name.startswith(HOOK_PREFIX):
+            continue
+        method = getattr(plugin, name)
+        if not hasattr(Plugin, name):
+            known = ", ".join(hook for hook in dir(Plugin) if hook.startswith(HOOK_PREFIX))
+            problem = f"there is no hook {name}; there are: {known}"
+            raise PluginLoadError(source.plugin, source.distribution, problem)
+        inherited = getattr(method, "__func__", method) is getattr(Plugin, name)
+        if not inherited and not hasattr(method, f"{PROJECT}_impl"):
+            problem = f"{name} is not marked with @hookimpl, so it would never be called"
+            raise PluginLoadError(source.plugin, source.distribution, problem)
+
+
+def _check_provided(provided: object, source: Source, stage: str) -> None:
+    if not isinstance(provided, Provided):
+        problem = f"{HOOK_PREFIX}{stage}s gave a {type(provided).__qualname__}; it takes a list of Provided"
+        raise PluginLoadError(source.plugin, source.distribution, problem)

@@ -1,0 +1,1 @@
+"""Pure policy: decisions without input, output or a clock of their own."""

@@ -1,0 +1,56 @@
+"""Why an attempt ended as it did: one list, used alike in code, logs, stores and ``--json``."""
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Why an attempt ended as it did."""
+
+    ACCEPTED = "accepted"
+    """The subscriber answered 2xx."""
+
+    STATUS = "status"
+    """The subscriber answered with a status that is neither 2xx, 3xx nor 410."""
+    REDIRECT = "redirect"
+    """The subscriber answered 3xx. Redirects are not followed: a POST could lose its body on the way."""
+    GONE = "gone"
+    """The subscriber answered 410: it wants no more. The subscription is disabled."""
+
+    TIMEOUT = "timeout"
+    """The deadline passed before the whole answer was read."""
+    NAME_NOT_RESOLVED = "name_not_resolved"
+    """The host name has no address."""
+    CONNECTION_REFUSED = "connection_refused"
+    """Nothing listens at the address."""
+    CONNECTION_LOST = "connection_lost"
+    """The connection broke before the whole answer was read."""
+    UNREACHABLE = "unreachable"
+    """No route leads to the address."""
+    TLS_UNTRUSTED = "tls_untrusted"
+    """The certificate is not signed by an authority that is trusted here."""
+    TLS_WRONG_NAME = "tls_wrong_name"
+    """The certificate is for another host."""
+    TLS_EXPIRED = "tls_expired"
+    """The certificate is past its last day, or before its first."""
+    TLS_FAILED = "tls_failed"
+    """The TLS handshake failed for another reason, such as a version that is too old."""
+    ANSWER_TOO_LARGE = "answer_too_large"
+    """The answer's headers are too many or too long to be read. (A long body is cut, and is no failure.)"""
+    PROTOCOL_ERROR = "protocol_error"
+    """What came back is not HTTP."""
+
+    ADDRESS_FORBIDDEN = "address_forbidden"
+    """The host has no address that policy allows."""
+    SCHEME_FORBIDDEN = "scheme_forbidden"
+    """Policy does not allow the URL's scheme, or no transport serves it."""
+    PORT_FORBIDDEN = "port_forbidden"
+    """Policy does not allow the URL's port."""
+    RECIPIENT_REFUSED = "recipient_refused"
+    """A recipient validator refused the URL."""
+
+    NOT_SERIALIZABLE = "not_serializable"
+    """The payload cannot be written in the content type that the subscription asks for."""
+    UNSUBSCRIBED = "unsubscribed"
+    """The subscription was removed or disabled before a later attempt."""
+    STAGE_FAILED = "stage_failed"
+    """A stage raised an error that is not one of ours, or lost the request: a defect in a plugin."""

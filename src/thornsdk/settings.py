@@ -1,0 +1,462 @@
+"""The settings: one table of names, meanings, defaults and what each takes."""
+
+import importlib
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping
+from ipaddress import ip_network
+from typing import TypeAlias, TypedDict, TypeVar, cast
+
+import attrs
+from attrs import field, frozen
+
+from thornsdk.errors import SettingError, ThornError
+from thornsdk.model import JSON, Secret
+from thornsdk.policy.addresses import WEB_PORTS, AddressRules
+from thornsdk.policy.retry import RetryPolicy
+from thornsdk.stages import RecipientValidator, Terms
+from thornsdk.typing import IPNetwork
+
+PREFIX = "THORN_"
+FORM = "application/x-www-form-urlencoded"
+_MAX_TIMEOUT = 3600.0
+_MAX_CONCURRENCY = 1000
+
+T = TypeVar("T")
+Raw: TypeAlias = object
+"""A setting's value as it was given: text from the environment, or a Python value."""
+
+
+class SettingsOptions(TypedDict, total=False):
+    """The settings as keyword arguments: their names in lower case, without ``THORN_``."""
+
+    dispatcher: str
+    store: str
+    transport: str | Iterable[str]
+    signers: str | Iterable[str]
+    observers: str | Iterable[str]
+    codecs: Mapping[str, str]
+    subscribers: Mapping[str, object]
+    secret: str | Secret | None
+    event_timeout: float
+    retry: bool
+    retry_max: int | None
+    retry_delay: float | None
+    retry_schedule: Iterable[float] | None
+    recipient_validators: Iterable[str | RecipientValidator]
+    allow_networks: Iterable[str | IPNetwork]
+    block_networks: Iterable[str | IPNetwork]
+    allow_schemes: Iterable[str] | None
+    allow_ports: Iterable[int]
+    concurrency: int
+    ca_bundle: str | None
+    plugins_block: Iterable[str]
+
+
+def _setting(default: T, parse: Callable[[Raw], T], takes: str, doc: str, *, hidden: bool = False) -> T:
+    metadata = {"parse": parse, "takes": takes, "doc": doc, "hidden": hidden}
+    return field(default=default, metadata=metadata, kw_only=True, repr=not hidden)
+
+
+# What a setting takes, read. Each raises ValueError or TypeError for anything else.
+
+
+def _name(raw: Raw) -> str:
+    if not isinstance(raw, str) or not raw.strip():
+        raise ValueError
+    return raw.strip()
+
+
+def _items(raw: Raw) -> list[Raw]:
+    """Reads a list: a Python one, a JSON array, or text with commas."""
+    if isinstance(raw, str):
+        text = raw.strip()
+        return (
+            list(json.loads(text))
+            if text.startswith("[")
+            else [s.strip() for s in text.split(",") if s.strip()]
+        )
+    if isinstance(raw, (Mapping, bytes)) or not isinstance(raw, Iterable):
+        raise TypeError
+    return list(cast("Iterable[Raw]", raw))
+
+
+def _names(raw: Raw) -> tuple[str, ...]:
+    return tuple(_name(item) for item in _items(raw))
+
+
+def _some_names(raw: Raw) -> tuple[str, ...]:
+    names = _names(raw)
+    if not names:
+        raise ValueError
+    return names
+
+
+def _mapping(raw: Raw) -> Mapping[str, object]:
+    value: object = json.loads(raw) if isinstance(raw, str) else raw
+    if not isinstance(value, Mapping):
+        raise TypeError
+    mapping = dict(cast("Mapping[object, object]", value))
+    if not all(isinstance(key, str) for key in mapping):
+        raise TypeError
+    return cast("dict[str, object]", mapping)
+
+
+def _codecs(raw: Raw) -> Mapping[str, str]:
+    codecs = {key: _name(value) for key, value in _mapping(raw).items()}
+    if not codecs:
+        raise ValueError
+    return codecs
+
+
+def _number(raw: Raw) -> float:
+    if isinstance(raw, bool) or not isinstance(raw, (str, int, float)):
+        raise TypeError
+    return float(raw)
+
+
+def _timeout(raw: Raw) -> float:
+    number = _number(raw)
+    if not 0 < number <= _MAX_TIMEOUT:
+        raise ValueError
+    return number
+
+
+def _delay(raw: Raw) -> float:
+    number = _number(raw)
+    if not 0 <= number < float("inf"):
+        raise ValueError
+    return number
+
+
+def _whole(raw: Raw) -> int:
+    if isinstance(raw, bool) or not isinstance(raw, (str, int)):
+        raise TypeError
+    return int(raw)
+
+
+def _count(raw: Raw) -> int:
+    number = _whole(raw)
+    if number < 0:
+        raise ValueError
+    return number
+
+
+def _concurrency(raw: Raw) -> int:
+    number = _whole(raw)
+    if not 1 <= number <= _MAX_CONCURRENCY:
+        raise ValueError
+    return number
+
+
+def _port(raw: Raw) -> int:
+    number = _whole(raw)
+    if not 1 <= number <= 65535:  # noqa: PLR2004 - the ports that there are
+        raise ValueError
+    return number
+
+
+_SWITCH = {
+    "1": True,
+    "true": True,
+    "yes": True,
+    "on": True,
+    "0": False,
+    "false": False,
+    "no": False,
+    "off": False,
+}
+
+
+def _switch(raw: Raw) -> bool:
+    if isinstance(raw, bool):
+        return raw
+    return _SWITCH[_name(raw).lower()]
+
+
+def _optional(parse: Callable[[Raw], T]) -> Callable[[Raw], T | None]:
+    return lambda raw: None if raw is None else parse(raw)
+
+
+def _secret(raw: Raw) -> Secret:
+    return raw if isinstance(raw, Secret) else Secret(_name(raw))
+
+
+def _schedule(raw: Raw) -> tuple[float, ...]:
+    return tuple(_delay(item) for item in _items(raw))
+
+
+def _networks(raw: Raw) -> tuple[IPNetwork, ...]:
+    return tuple(ip_network(cast("str", item)) for item in _items(raw))
+
+
+def _schemes(raw: Raw) -> frozenset[str]:
+    return frozenset(name.lower() for name in _names(raw))
+
+
+def _ports(raw: Raw) -> frozenset[int]:
+    return frozenset(_port(item) for item in _items(raw))
+
+
+def _validators(raw: Raw) -> tuple[RecipientValidator, ...]:
+    return tuple(load_callable(item) for item in _items(raw))
+
+
+def load_callable(item: object) -> Callable[..., object]:
+    """Gives a callable itself, or the one that ``package.module:name`` names.
+
+    Raises:
+        ValueError: If there is none. The cause says why.
+    """
+    if callable(item):
+        return item
+    module, _, name = str(item).partition(":")
+    try:
+        value: object = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as exc:
+        raise ValueError(f"{item} cannot be imported: {exc}") from exc
+    if not callable(value):
+        raise ValueError(f"{item} is not callable")  # noqa: TRY004 - one error for all that cannot be loaded
+    return value
+
+
+@frozen
+class Settings:
+    """What an application can set.
+
+    Made with `from_mapping` or `from_environ`; each field is described in the settings reference.
+
+    Example:
+        >>> Settings.from_mapping({"THORN_CONCURRENCY": "8"}).concurrency
+        8
+    """
+
+    dispatcher: str = _setting(
+        "default",
+        _name,
+        "the name of a dispatcher",
+        "Where and when deliveries run: `default` or `disabled`.",
+    )
+    store: str = _setting(
+        "memory",
+        _name,
+        "the name of a store, or its URL",
+        "Where subscriptions and deliveries are kept: `memory`, or `sqlite:///thorn.db` (relative path), "
+        "`sqlite:////var/lib/app/thorn.db` (absolute path).",
+    )
+    transport: tuple[str, ...] = _setting(
+        ("urllib3",),
+        _some_names,
+        "the name of a transport, or several",
+        "What sends the requests, by URL scheme.",
+    )
+    signers: tuple[str, ...] = _setting(
+        ("hook-hmac", "standard-webhooks"), _names, "names of signers", "What signs the requests."
+    )
+    observers: tuple[str, ...] = _setting(
+        (), _names, "names of observers", "What is told of every attempt, besides the log."
+    )
+    codecs: Mapping[str, str] = _setting(
+        {JSON: "json", FORM: "form"},
+        _codecs,
+        "a mapping (or JSON object) of content types to names of serializers",
+        "How payloads are written, by content type. The first is tried before anything is sent.",
+    )
+    subscribers: Mapping[str, object] = _setting(
+        {},
+        _mapping,
+        "a mapping (or JSON object) of event patterns to subscribers",
+        "Static subscribers: a URL, a mapping (`url`, and what `Thorn.subscribe` takes besides), a callable "
+        "or its `module:name`, or a list of these.",
+        hidden=True,
+    )
+    secret: Secret | None = _setting(  # noqa: RUF009 - it makes a field
+        None,
+        _optional(_secret),
+        "a secret that is not empty",
+        "What the secrets of static subscribers that have none of their own are derived from.",
+        hidden=True,
+    )
+    event_timeout: float = _setting(
+        10.0,
+        _timeout,
+        "seconds, more than 0 and at most 3600",
+        "The deadline of an attempt: name look-up, connect, TLS, sending and reading together.",
+    )
+    retry: bool = _setting(
+        True,  # noqa: FBT003 - the first argument is the default, whatever its type
+        _switch,
+        "true or false",
+        "Whether a delivery that did not arrive is attempted again.",
+    )
+    retry_max: int | None = _setting(
+        None,
+        _optional(_count),
+        "a whole number, 0 or more",
+        "How often it is attempted again, with a fixed delay in place of the schedule; 10 where only "
+        "`THORN_RETRY_DELAY` is set.",
+    )
+    retry_delay: float | None = _setting(
+        None,
+        _optional(_delay),
+        "seconds, 0 or more",
+        "The fixed delay before each further attempt; 60 where only `THORN_RETRY_MAX` is set.",
+    )
+    retry_schedule: tuple[float, ...] | None = _setting(
+        None,
+        _optional(_schedule),
+        "a list of seconds, each 0 or more",
+        "The waits after the first attempt, the second, and so on. By default 5 s, 5 min, 30 min, 2 h, 5 h, "
+        "10 h, 14 h, 20 h and 24 h, as the Standard Webhooks specification proposes.",
+    )
+    recipient_validators: tuple[RecipientValidator, ...] = _setting(
+        (),
+        _validators,
+        "callables, or their `module:name`",
+        "Called with a URL when it is subscribed and before each attempt; they refuse it by raising.",
+    )
+    allow_networks: tuple[IPNetwork, ...] = _setting(
+        (),
+        _networks,
+        "a list of address ranges, such as 10.0.0.0/8",
+        "Address ranges that requests may go to although they are private or special.",
+    )
+    block_networks: tuple[IPNetwork, ...] = _setting(
+        (),
+        _networks,
+        "a list of address ranges, such as 10.0.0.0/8",
+        "Address ranges that requests may not go to. Block wins over allow.",
+    )
+    allow_schemes: frozenset[str] | None = _setting(
+        None,
+        _optional(_schemes),
+        "a list of URL schemes, such as https",
+        "The URL schemes that subscriptions may have. By default every scheme that a transport serves.",
+    )
+    allow_ports: frozenset[int] = _setting(
+        WEB_PORTS,
+        _ports,
+        "a list of ports from 1 to 65535",
+        "The ports that `http` and `https` URLs may have.",
+    )
+    concurrency: int = _setting(
+        32,
+        _concurrency,
+        "a whole number from 1 to 1000",
+        "How many requests the transport keeps in flight for one message.",
+    )
+    ca_bundle: str | None = _setting(
+        None,
+        _optional(_name),
+        "the path of a PEM file",
+        "Certificates of the authorities to trust, in place of the system's. Verification cannot be turned "
+        "off.",
+    )
+    plugins_block: frozenset[str] = _setting(
+        frozenset(),
+        lambda raw: frozenset(_names(raw)),
+        "names of plugins",
+        "Plugins that are not loaded.",
+    )
+    given: frozenset[str] = field(default=frozenset(), kw_only=True, repr=False, eq=False)
+    """The names of those that were given; the others have their defaults."""
+
+    def __attrs_post_init__(self) -> None:
+        if self.retry_schedule is not None and (self.retry_max is not None or self.retry_delay is not None):
+            raise SettingError(
+                "THORN_RETRY_SCHEDULE",
+                "set together with THORN_RETRY_MAX or THORN_RETRY_DELAY",
+                "effect alone: give the schedule, or the fixed number and delay",
+            )
+
+    @classmethod
+    def from_mapping(cls, mapping: Mapping[str, object]) -> "Settings":
+        """Reads settings.
+
+        Args:
+            mapping: ``THORN_*`` names to values: Python values, or text as the environment holds it.
+
+        Raises:
+            SettingError: If a name is unknown or a value of the wrong kind.
+        """
+        known = {setting_name(one): one for one in setting_fields()}
+        values: dict[str, object] = {}
+        for name, raw in mapping.items():
+            if name not in known:
+                raise SettingError(name, "not a setting", f"one of {', '.join(known)}")
+            values[known[name].name] = _read(known[name], raw)
+        return cls(**values, given=frozenset(values))  # type: ignore[arg-type]  # each was read by its own field
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str] | None = None) -> "Settings":
+        """Reads the ``THORN_*`` variables of the environment.
+
+        Raises:
+            SettingError: If a name is unknown or a value of the wrong kind.
+        """
+        variables = os.environ if environ is None else environ
+        return cls.from_mapping({key: value for key, value in variables.items() if key.startswith(PREFIX)})
+
+    @classmethod
+    def from_options(cls, options: SettingsOptions) -> "Settings":
+        """Reads settings by their keyword names.
+
+        Raises:
+            SettingError: If a name is unknown or a value of the wrong kind.
+        """
+        return cls.from_mapping({PREFIX + key.upper(): value for key, value in options.items()})
+
+    def over(self, other: "Settings") -> "Settings":
+        """Lays these settings over others: what was given here wins, what was given there comes next."""
+        values = {name: getattr(self, name) for name in self.given}
+        return attrs.evolve(other, **values, given=self.given | other.given)
+
+    @property
+    def retry_policy(self) -> RetryPolicy:
+        """The retry policy that the ``THORN_RETRY*`` settings make."""
+        if not self.retry:
+            return RetryPolicy.never()
+        if self.retry_schedule is not None:
+            return RetryPolicy(self.retry_schedule)
+        if self.retry_max is None and self.retry_delay is None:
+            return RetryPolicy()
+        times = 10 if self.retry_max is None else self.retry_max
+        return RetryPolicy.fixed(times=times, delay=60.0 if self.retry_delay is None else self.retry_delay)
+
+    @property
+    def address_rules(self) -> AddressRules:
+        """The rules that the ``THORN_ALLOW_*`` and ``THORN_BLOCK_*`` settings make."""
+        return AddressRules(self.allow_networks, self.block_networks, self.allow_ports, self.allow_schemes)
+
+    @property
+    def terms(self) -> Terms:
+        """The terms of events that have none of their own."""
+        return Terms(
+            timeout=self.event_timeout,
+            retry=self.retry_policy,
+            recipient_validators=self.recipient_validators,
+        )
+
+
+def setting_fields() -> "tuple[attrs.Attribute[object], ...]":
+    """Gives the field of each setting, in the order of the reference."""
+    return tuple(one for one in attrs.fields(Settings) if "takes" in one.metadata)
+
+
+def setting_name(one: "attrs.Attribute[object]") -> str:
+    """Gives the name of a setting as the environment has it."""
+    return PREFIX + one.name.upper()
+
+
+def _read(one: "attrs.Attribute[object]", raw: object) -> object:
+    parse: Callable[[object], object] = one.metadata["parse"]
+    try:
+        return parse(raw)
+    except (ValueError, TypeError, KeyError, ThornError) as exc:
+        value = "(hidden)" if one.metadata["hidden"] else repr(raw)
+        takes = str(one.metadata["takes"])
+        # The cause says more only where we wrote it ourselves: others may quote a secret.
+        told = (
+            isinstance(exc, ThornError) or str(exc).endswith("is not callable") or exc.__cause__ is not None
+        )
+        raise SettingError(setting_name(one), value, f"{takes} ({exc})" if told else takes) from None

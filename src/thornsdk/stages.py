@@ -1,0 +1,279 @@
+"""The stages of a delivery, as protocols: what a plugin provides.
+
+A stage gets a frozen value and gives a frozen value; it never reaches back. Only a transport touches the
+network, and only a transport may use threads or an event loop. `send_many` gives each result in the caller's
+thread, so stores, observers and logs run there too.
+
+A class need not inherit from these, but a transport that does gets `Transport.send_many` for nothing.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
+from typing import Protocol, TypeAlias, runtime_checkable
+from uuid import UUID
+
+from attrs import frozen
+
+from thornsdk.errors import TransportError
+from thornsdk.model import (
+    URL,
+    Audience,
+    Delivery,
+    DeliveryRecord,
+    DeliveryState,
+    Exchange,
+    Message,
+    Receipt,
+    Request,
+    Response,
+    Subscription,
+)
+from thornsdk.policy.retry import RetryPolicy
+from thornsdk.reasons import Reason
+from thornsdk.typing import Clock, Headers
+
+RecipientValidator: TypeAlias = Callable[[URL], object]
+"""Refuses a URL by raising, best `~thornsdk.errors.RecipientRefused`; what it returns does not matter."""
+
+
+def utc_now() -> datetime:
+    """Tells the time in UTC: the clock where no other is given."""
+    return datetime.now(UTC)
+
+
+@runtime_checkable
+class Serializer(Protocol):
+    """Writes payloads as bytes of one content type."""
+
+    @property
+    def content_type(self) -> str:
+        """The value of the ``Content-Type`` header, by which subscriptions choose."""
+        ...
+
+    def serialize(self, payload: object) -> bytes:
+        """Writes a payload. Called once per message and content type.
+
+        Raises:
+            SerializationError: If it cannot be written; the error says where.
+        """
+        ...
+
+
+@runtime_checkable
+class Signer(Protocol):
+    """Makes the headers that prove where a delivery comes from."""
+
+    def sign(self, delivery: Delivery, at: datetime) -> Headers:
+        """Signs the exact bytes of a delivery with its subscription's secrets.
+
+        Args:
+            delivery: What is about to be sent.
+            at: When the attempt begins.
+
+        Returns:
+            The headers to add.
+        """
+        ...
+
+
+@runtime_checkable
+class Transport(Protocol):
+    """Sends requests to URLs of some schemes."""
+
+    @property
+    def schemes(self) -> frozenset[str]:
+        """The URL schemes that it serves, in lower case."""
+        ...
+
+    @property
+    def user_agent(self) -> str:
+        """Its own client and version, such as ``urllib3/2.6.3``, to stand in ``User-Agent``."""
+        ...
+
+    def send(self, request: Request) -> Response:
+        """Sends one request.
+
+        Raises:
+            TransportError: If there was no answer; its reason says why.
+        """
+        ...
+
+    def send_many(self, requests: Iterable[Request]) -> Iterator[Exchange]:
+        """Sends requests and gives each result as soon as it is known, in any order.
+
+        This one sends them one after the other; a transport that can keep several in flight overrides it.
+        It must read ``requests`` and give results in the caller's thread, and hold no more requests than
+        it has in flight: there may be millions.
+
+        Args:
+            requests: What to send. Reading it never raises.
+        """
+        for request in requests:
+            yield exchange(self.send, request)
+
+    def close(self) -> None:
+        """Lets go of connections. Closing twice does no harm."""
+
+
+def exchange(
+    send: Callable[[Request], Response],
+    request: Request,
+    *,
+    clock: Clock = utc_now,
+    timer: Callable[[], float] = time.monotonic,
+) -> Exchange:
+    """Sends one request, times it, and turns whatever `send` raises into a result.
+
+    Args:
+        send: What sends it.
+        request: What to send.
+        clock: Tells when it was taken up.
+        timer: Counts seconds.
+    """
+    started_at, begin = clock(), timer()
+    result: Response | TransportError
+    try:
+        result = send(request)
+    except TransportError as exc:
+        result = exc
+    except Exception as exc:
+        # A defect in one transport or one answer must not cost the other subscribers theirs.
+        result = TransportError(Reason.STAGE_FAILED, f"the transport raised {type(exc).__qualname__}")
+        result.__cause__ = exc
+    return Exchange(request=request, result=result, started_at=started_at, duration=timer() - begin)
+
+
+@frozen(kw_only=True)
+class Terms:
+    """The terms on which the deliveries of an event are attempted.
+
+    Attributes:
+        timeout: The deadline of an attempt, in seconds.
+        retry: When an attempt is followed by another.
+        recipient_validators: What may refuse a URL, before each attempt.
+    """
+
+    timeout: float
+    retry: RetryPolicy
+    recipient_validators: tuple[RecipientValidator, ...] = ()
+
+
+@frozen(kw_only=True)
+class Dispatch:
+    """One message on its way: what a dispatcher is given.
+
+    Attributes:
+        message: The message.
+        audience: Which subscriptions it may reach.
+        content_type: The pipeline's first content type.
+        body: The payload in that content type. It was written before anything else happened, so that a
+            payload that cannot be written is an error of `send`, with nothing sent.
+        terms: The terms on which it is delivered.
+    """
+
+    message: Message[object]
+    audience: Audience
+    content_type: str
+    body: bytes
+    terms: Terms
+
+
+class Deliverer(Protocol):
+    """What a dispatcher can ask for: the rest of the pipeline."""
+
+    def matching(self, dispatch: Dispatch) -> Iterator[Subscription]:
+        """Gives the subscriptions that get the message, as a stream sorted by origin."""
+        ...
+
+    def deliver(self, dispatch: Dispatch, subscriptions: Iterable[Subscription]) -> Iterator[DeliveryRecord]:
+        """Attempts a delivery to each subscription, and gives each result when it is known.
+
+        One subscription's trouble is its own result, never an error here. The results must be read to the
+        end, or nothing more is sent.
+        """
+        ...
+
+
+@runtime_checkable
+class Dispatcher(Protocol):
+    """Decides where and when the rest of the pipeline runs for a message."""
+
+    @property
+    def name(self) -> str:
+        """Its name, as receipts and logs give it."""
+        ...
+
+    def dispatch(self, dispatch: Dispatch, deliverer: Deliverer) -> Receipt:
+        """Takes a message, and says in the receipt what it has done with it."""
+        ...
+
+    def close(self) -> None:
+        """Lets go of what it holds. Closing twice does no harm."""
+        ...
+
+
+@runtime_checkable
+class Store(Protocol):
+    """Keeps subscriptions, and what became of deliveries. Safe to share between threads.
+
+    Every method may raise `~thornsdk.errors.StoreError`.
+    """
+
+    def put(self, subscriptions: Iterable[Subscription]) -> None:
+        """Adds subscriptions or replaces those of the same id: all of them or, on an error, none."""
+        ...
+
+    def find(self, subscription_id: UUID) -> Subscription | None:
+        """Gives a subscription, active or not, or None."""
+        ...
+
+    def remove(self, subscription_id: UUID) -> bool:
+        """Removes a subscription; tells whether there was one."""
+        ...
+
+    def subscriptions(self) -> Iterator[Subscription]:
+        """Gives all subscriptions as a stream sorted by origin."""
+        ...
+
+    def matching(self, audience: Audience) -> Iterator[Subscription]:
+        """Gives the subscriptions that the audience admits, each once, as a stream sorted by origin."""
+        ...
+
+    def record(self, delivery: DeliveryRecord) -> None:
+        """Keeps what became of a delivery; replaces what was known of it."""
+        ...
+
+    def delivery(self, delivery_id: UUID) -> DeliveryRecord | None:
+        """Gives what is known of a delivery, or None."""
+        ...
+
+    def deliveries(self, state: DeliveryState | None = None) -> Iterator[DeliveryRecord]:
+        """Gives the deliveries in a state, or all, as a stream, the latest attempt first."""
+        ...
+
+    def claim_due(self, now: datetime, until: datetime, limit: int) -> list[DeliveryRecord]:
+        """Takes pending deliveries that are due, the longest due first.
+
+        Each is due again at ``until``, so that no other process takes it meanwhile and none is lost when
+        this one dies.
+
+        Args:
+            now: What is due at or before this moment is due.
+            until: How long the claim holds.
+            limit: How many to take at most.
+        """
+        ...
+
+    def close(self) -> None:
+        """Lets go of what it holds. Closing twice does no harm."""
+        ...
+
+
+@runtime_checkable
+class Observer(Protocol):
+    """Is told of every attempt: for metrics, traces, or a log of one's own."""
+
+    def observe(self, record: DeliveryRecord) -> None:
+        """Takes note of an attempt, the record's last. What it raises is logged and harms no delivery."""
+        ...

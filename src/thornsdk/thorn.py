@@ -1,0 +1,342 @@
+"""The composition root: settings, stages and events of one application."""
+
+import random as random_module
+from collections.abc import Iterable, Iterator
+from importlib.metadata import version
+from types import TracebackType
+from typing import Self, TypeVar, Unpack, cast, overload
+from uuid import UUID, uuid4
+
+from attrs import evolve
+
+from thornsdk.engine import Engine, Sources
+from thornsdk.errors import ClosedError, ConfigurationError, NotFound, PipelineError, RecipientRefused
+from thornsdk.events import Event
+from thornsdk.logs import DeliveryLog
+from thornsdk.model import (
+    URL,
+    Audience,
+    DeliveryRecord,
+    DeliveryState,
+    Digest,
+    Message,
+    PatternsLike,
+    Receipt,
+    ReceiptState,
+    Secret,
+    SecretsLike,
+    Subscription,
+    Tally,
+    as_patterns,
+    as_secrets,
+    tally,
+)
+from thornsdk.pipeline import Pipeline, build_pipeline, build_store
+from thornsdk.plugins import PluginManager, Source
+from thornsdk.policy.retry import RetryPolicy
+from thornsdk.reasons import Reason
+from thornsdk.run import Conditions, check_recipient
+from thornsdk.settings import Settings, SettingsOptions
+from thornsdk.stages import Dispatch, RecipientValidator, Store, Terms, utc_now
+from thornsdk.static import StaticSubscribers
+from thornsdk.typing import Clock, HeadersLike, Random
+
+Payload = TypeVar("Payload")
+
+VERSION = version("thornsdk")
+PRODUCT = f"Thorn/{VERSION}"
+
+
+class Thorn:
+    """Webhooks of one application: its settings, its stages, its events and its subscriptions.
+
+    A context manager: leaving it closes connections and stores. Share one between threads.
+
+    Args:
+        settings: What is given here counts most; then the keyword arguments; then the ``THORN_*`` variables
+            of the environment; then the defaults.
+        pipeline: The stages, assembled in code, in place of those that the settings name. Its store may be
+            None: then the settings name the store.
+        plugins: Plugins besides those that are installed.
+        clock: Tells the time, in UTC.
+        random: Gives the jitter of retries.
+        options: Settings as keyword arguments, such as ``store="sqlite:///thorn.db"``.
+
+    Raises:
+        ConfigurationError: If a setting, a plugin or the pipeline cannot work.
+        StoreError: If the store cannot be opened.
+
+    Example:
+        >>> with Thorn(store="sqlite:///thorn.db") as thorn:
+        ...     created = thorn.event("order.created", payload_type=dict[str, int])
+        ...     subscription = thorn.subscribe("order.*", "https://example.com/hooks")
+        ...     receipt = created.send({"id": 42})
+    """
+
+    def __init__(
+        self,
+        *,
+        settings: Settings | None = None,
+        pipeline: Pipeline | None = None,
+        plugins: Iterable[object] = (),
+        clock: Clock = utc_now,
+        random: Random = random_module.random,
+        **options: Unpack[SettingsOptions],
+    ) -> None:
+        self.settings = _resolve(settings, options)
+        """The settings in effect."""
+        self.plugins = PluginManager(VERSION, self.settings.plugins_block)
+        """What is installed, and what it provides."""
+        self.plugins.load()
+        for plugin in plugins:
+            self.plugins.register(plugin, Source(type(plugin).__qualname__, "the application"))
+        self._clock = clock
+        self._log = DeliveryLog()
+        self._events: dict[str, Event[object]] = {}
+        self._static = StaticSubscribers(self.settings.subscribers, self.settings.secret, "THORN_SUBSCRIBERS")
+        self.pipeline, self._store = self._assemble(pipeline)
+        """The stages in effect."""
+        self._engine = self._make_engine(random)
+        self._closed = False
+
+    # Events
+
+    @overload
+    def event(
+        self,
+        name: str,
+        *,
+        payload_type: type[Payload],
+        subscribers: object = ...,
+        timeout: float | None = ...,
+        retry: RetryPolicy | None = ...,
+        recipient_validators: Iterable[RecipientValidator] = ...,
+    ) -> Event[Payload]: ...
+
+    @overload
+    def event(
+        self,
+        name: str,
+        *,
+        subscribers: object = ...,
+        timeout: float | None = ...,
+        retry: RetryPolicy | None = ...,
+        recipient_validators: Iterable[RecipientValidator] = ...,
+    ) -> Event[object]: ...
+
+    def event(
+        self,
+        name: str,
+        *,
+        payload_type: type[Payload] | None = None,
+        subscribers: object = (),
+        timeout: float | None = None,
+        retry: RetryPolicy | None = None,
+        recipient_validators: Iterable[RecipientValidator] = (),
+    ) -> Event[Payload] | Event[object]:
+        """Declares an event.
+
+        Args:
+            name: Such as ``order.created``.
+            payload_type: The type of its payloads, for the type checker; nothing checks it at run time.
+            subscribers: Those that get it besides the subscriptions of store and settings: what an entry of
+                ``THORN_SUBSCRIBERS`` takes.
+            timeout: The deadline of an attempt in seconds, in place of ``THORN_EVENT_TIMEOUT``.
+            retry: When attempts are repeated, in place of the ``THORN_RETRY*`` settings.
+            recipient_validators: What may refuse a URL, besides ``THORN_RECIPIENT_VALIDATORS``.
+
+        Raises:
+            InvalidEventName: If an event cannot have that name.
+            ConfigurationError: If it was declared before, or the timeout is not more than 0.
+        """
+        if name in self._events:
+            raise ConfigurationError(f"the event {name!r} is declared twice; share the first one")
+        if timeout is not None and timeout <= 0:
+            raise ConfigurationError(f"the timeout of the event {name!r} must be more than 0 seconds")
+        general = self.settings.terms
+        event: Event[object] = Event(
+            name=name,
+            terms=Terms(
+                timeout=general.timeout if timeout is None else timeout,
+                retry=general.retry if retry is None else retry,
+                recipient_validators=(*general.recipient_validators, *recipient_validators),
+            ),
+            subscribers=StaticSubscribers({name: subscribers}, self.settings.secret, f"the event {name!r}"),
+            send=self._send,
+        )
+        self._events[name] = event
+        return cast("Event[Payload]", event) if payload_type is not None else event
+
+    # Subscriptions
+
+    def subscribe(
+        self,
+        patterns: PatternsLike,
+        url: str | URL,
+        *,
+        secret: SecretsLike | None = None,
+        owner: str | None = None,
+        content_type: str | None = None,
+        digest: Digest | str = Digest.SHA256,
+        headers: HeadersLike = (),
+    ) -> Subscription:
+        """Subscribes a URL to events.
+
+        Args:
+            patterns: The events that are wanted, one pattern or several, such as ``order.*``.
+            url: Where the requests go.
+            secret: What they are signed with; several while they are rotated, the current one first. With
+                None, one is made: ``subscription.secrets[0].reveal()`` gives it.
+            owner: The tenant that the subscription belongs to.
+            content_type: How payloads are written; by default the first content type of the pipeline.
+            digest: The hash function of ``Hook-HMAC``.
+            headers: What is sent besides the library's own headers.
+
+        Returns:
+            The subscription, which is in the store now.
+
+        Raises:
+            InvalidValue: If a part of it cannot be what it is given as.
+            RecipientRefused: If policy does not allow the URL.
+            StoreError: If it could not be kept.
+        """
+        subscription = Subscription(
+            id=uuid4(),
+            patterns=as_patterns(patterns),
+            url=url,
+            secrets=(Secret.generate(),) if secret is None else as_secrets(secret),
+            content_type=content_type or self.pipeline.serializers[0].content_type,
+            digest=digest,
+            owner=owner,
+            headers=headers,
+        )
+        self._check(subscription)
+        self._open_store().put([subscription])
+        return subscription
+
+    def unsubscribe(self, subscription_id: UUID) -> None:
+        """Removes a subscription. What is pending for it is given up when it is due.
+
+        Raises:
+            NotFound: If there is none of that id in the store.
+            StoreError: If the store broke.
+        """
+        if not self._open_store().remove(subscription_id):
+            raise NotFound(f"there is no subscription {subscription_id} in the store")
+
+    def subscriptions(self) -> Iterator[Subscription]:
+        """Gives all subscriptions, those of the settings first, then those of the store by origin.
+
+        Callables among the static subscribers are not asked: what they give depends on the message.
+        """
+        store = self._open_store()
+        for one in self._static.fixed():
+            if store.find(one.id) is None:
+                yield one
+        yield from store.subscriptions()
+
+    # Deliveries
+
+    def deliveries(self, state: DeliveryState | None = None) -> Iterator[DeliveryRecord]:
+        """Gives the deliveries that the store knows, the latest attempt first.
+
+        Args:
+            state: Only those in this state.
+        """
+        return self._open_store().deliveries(state)
+
+    def run_due(self) -> Tally:
+        """Attempts every delivery that is due now. Several processes may do so side by side."""
+        self._open_store()
+        return tally(self._engine.run_due())
+
+    def replay(self, delivery_id: UUID) -> DeliveryRecord:
+        """Attempts a delivery now, whatever became of it. It keeps its id; the body is the one sent before.
+
+        Raises:
+            NotFound: If the store does not know the delivery.
+        """
+        self._open_store()
+        return self._engine.replay(delivery_id)
+
+    # Life
+
+    def close(self) -> None:
+        """Closes connections and stores. Closing twice does no harm."""
+        self._closed = True
+        self.pipeline.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _assemble(self, pipeline: Pipeline | None) -> tuple[Pipeline, Store]:
+        whole = build_pipeline(self.settings, self.plugins, self._clock) if pipeline is None else pipeline
+        store = build_store(self.settings, self.plugins, self._clock) if whole.store is None else whole.store
+        return evolve(whole, store=store), store
+
+    def _make_engine(self, random: Random) -> Engine:
+        conditions = Conditions(
+            pipeline=self.pipeline,
+            rules=self.settings.address_rules,
+            product=PRODUCT,
+            clock=self._clock,
+            random=random,
+            log=self._log,
+        )
+        return Engine(Sources(store=self._store, static=self._static_wanting, terms=self._terms), conditions)
+
+    def _send(self, event: str, payload: object, *, sender: str | None, broadcast: bool) -> Receipt:
+        self._open_store()
+        first = self.pipeline.serializers[0]
+        body = first.serialize(payload)
+        message = Message(id=uuid4(), event=event, payload=payload, created_at=self._clock(), sender=sender)
+        dispatch = Dispatch(
+            message=message,
+            audience=Audience(event=event, sender=sender, broadcast=broadcast),
+            content_type=first.content_type,
+            body=body,
+            terms=self._terms(event),
+        )
+        receipt = self.pipeline.dispatcher.dispatch(dispatch, self._engine)
+        if receipt.state is ReceiptState.DISABLED:
+            self._log.not_dispatched(receipt)
+        return receipt
+
+    def _terms(self, event: str) -> Terms:
+        declared = self._events.get(event)
+        return self.settings.terms if declared is None else declared.terms
+
+    def _static_wanting(self, event: str, sender: str | None) -> Iterator[Subscription]:
+        yield from self._static.wanting(event, sender)
+        if event in self._events:
+            yield from self._events[event].subscribers.wanting(event, sender)
+
+    def _check(self, subscription: Subscription) -> None:
+        url = subscription.url
+        if url.scheme not in self.pipeline.by_scheme:
+            served = ", ".join(sorted(self.pipeline.by_scheme))
+            raise RecipientRefused(
+                f"no transport serves the scheme {url.scheme!r}; there are: {served}", Reason.SCHEME_FORBIDDEN
+            )
+        check_recipient(url, self.settings.address_rules, self.settings.recipient_validators)
+        if subscription.content_type not in self.pipeline.by_content_type:
+            known = ", ".join(self.pipeline.by_content_type)
+            raise PipelineError(f"no serializer writes {subscription.content_type!r}; there are: {known}")
+
+    def _open_store(self) -> Store:
+        if self._closed:
+            raise ClosedError("this Thorn was closed; make a new one")
+        return self._store
+
+
+def _resolve(settings: Settings | None, options: SettingsOptions) -> Settings:
+    below = Settings.from_options(options).over(Settings.from_environ())
+    return below if settings is None else settings.over(below)

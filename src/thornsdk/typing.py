@@ -1,0 +1,24 @@
+"""The aliases that several floors share."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from typing import TypeAlias
+
+Headers: TypeAlias = tuple[tuple[str, str], ...]
+"""Header names and values, in the order in which they are sent or came."""
+
+HeadersLike: TypeAlias = Mapping[str, str] | Sequence[tuple[str, str]]
+"""What is taken where headers are given."""
+
+IPAddress: TypeAlias = IPv4Address | IPv6Address
+IPNetwork: TypeAlias = IPv4Network | IPv6Network
+
+Clock: TypeAlias = Callable[[], datetime]
+"""Tells the time, with its time zone."""
+
+Random: TypeAlias = Callable[[], float]
+"""Gives a number from 0 up to but not including 1."""
+
+Resolver: TypeAlias = Callable[[str, int], Sequence[IPAddress]]
+"""Gives the addresses of a host name for a port, best first; raises ``OSError`` where there is none."""

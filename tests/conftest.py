@@ -1,0 +1,105 @@
+"""Fixtures that many tests use."""
+
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+from attrs import define
+from support.endpoint import Behaviour, Endpoint
+
+from thornsdk import Thorn
+
+OpenEndpoint = Callable[..., Endpoint]
+OpenThorn = Callable[..., Thorn]
+
+LOOPBACK = "127.0.0.0/8"
+
+
+@pytest.fixture(autouse=True)
+def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test sees no THORN_ setting but its own."""
+    import os
+
+    for name in list(os.environ):
+        if name.startswith("THORN_") and not name.startswith("THORN_TEST_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_running() -> Iterator[None]:
+    """A test leaves no thread behind."""
+    before = set(threading.enumerate())
+    yield
+    for thread in set(threading.enumerate()) - before:
+        thread.join(timeout=5)
+        assert not thread.is_alive(), f"{thread.name} was left running"
+
+
+@pytest.fixture
+def open_endpoint() -> Iterator[OpenEndpoint]:
+    """Opens real servers; they close with the test."""
+    with ExitStack() as stack:
+
+        def open_one(behave: Behaviour | None = None, tls: ssl.SSLContext | None = None) -> Endpoint:
+            return stack.enter_context(Endpoint(behave, tls))
+
+        yield open_one
+
+
+@pytest.fixture
+def endpoint(open_endpoint: OpenEndpoint) -> Endpoint:
+    """A real server that answers 200."""
+    return open_endpoint()
+
+
+@pytest.fixture
+def open_thorn() -> Iterator[OpenThorn]:
+    """Makes Thorns that may send to the loopback ports of the endpoints given; they close with the test."""
+    with ExitStack() as stack:
+
+        def open_one(*endpoints: Endpoint, **options: Any) -> Thorn:
+            allowed: dict[str, Any] = {
+                "allow_networks": [LOOPBACK],
+                "allow_ports": [80, 443, *(one.port for one in endpoints)],
+            }
+            return stack.enter_context(Thorn(**{**allowed, **options}))
+
+        yield open_one
+
+
+@define
+class FakeClock:
+    """A clock that goes when it is told to."""
+
+    now: datetime = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture(scope="session")
+def authority() -> trustme.CA:
+    """An authority that no system trusts."""
+    return trustme.CA()
+
+
+@pytest.fixture
+def ca_bundle(authority: trustme.CA, tmp_path: Path) -> str:
+    """The path of a file with that authority's certificate."""
+    path = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(str(path))
+    return str(path)

@@ -1,0 +1,1 @@
+"""What several tests share: a real server to send to, and fakes for stages."""

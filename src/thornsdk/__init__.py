@@ -49,7 +49,8 @@ from thornsdk.stages import (
     Transport,
     exchange,
 )
-from thornsdk.thorn import VERSION, Thorn
+from thornsdk.thorn import Thorn
+from thornsdk.version import VERSION
 
 __all__ = [
     "URL",

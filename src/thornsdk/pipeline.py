@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from typing import TypeVar
 
 from attrs import Factory, field, frozen
@@ -97,9 +98,10 @@ class Pipeline:
 
     def close(self) -> None:
         """Closes dispatcher, transports and store, in this order: those that use others first."""
-        for stage in (self.dispatcher, *self.transports, self.store):
-            if stage is not None:
-                stage.close()
+        with ExitStack() as stack:  # It closes the others too when one raises.
+            for stage in (self.store, *self.transports, self.dispatcher):
+                if stage is not None:
+                    stack.callback(stage.close)
 
 
 def build_pipeline(settings: Settings, plugins: PluginManager, clock: Clock) -> Pipeline:

@@ -2,7 +2,6 @@
 
 import random as random_module
 from collections.abc import Iterable, Iterator
-from importlib.metadata import version
 from types import TracebackType
 from typing import Self, TypeVar, Unpack, cast, overload
 from uuid import UUID, uuid4
@@ -40,10 +39,10 @@ from thornsdk.settings import Settings, SettingsOptions
 from thornsdk.stages import Dispatch, RecipientValidator, Store, Terms, utc_now
 from thornsdk.static import StaticSubscribers
 from thornsdk.typing import Clock, HeadersLike, Random
+from thornsdk.version import VERSION
 
 Payload = TypeVar("Payload")
 
-VERSION = version("thornsdk")
 PRODUCT = f"Thorn/{VERSION}"
 
 

@@ -13,14 +13,14 @@ __all__ = ["PooledTransport", "Urllib3Plugin"]
 def __getattr__(name: str) -> object:
     # PEP 562: loading the plugin must not cost the import of urllib3; building its stage may.
     if name == "PooledTransport":
-        from thornsdk_plugins.urllib3.transport import PooledTransport  # noqa: PLC0415
+        from thornsdk_plugins.urllib3.transport import PooledTransport
 
         return PooledTransport
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def _build(stage: StageContext) -> Transport:
-    from thornsdk_plugins.urllib3.transport import PooledTransport  # noqa: PLC0415
+    from thornsdk_plugins.urllib3.transport import PooledTransport
 
     settings = stage.settings
     return PooledTransport(

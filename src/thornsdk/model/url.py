@@ -11,7 +11,7 @@ from thornsdk.errors import InvalidURL
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
-_FORBIDDEN = re.compile(r"[\x00-\x20\x7f\\]")
+_FORBIDDEN = re.compile(r"[\x00-\x20\x7f\\\ud800-\udfff]")
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
 _NAME = re.compile(r"(?=.{1,254}\Z)[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*\.?")
 # RFC 3986, section 3.3 and 3.4: what may stand in a path or query as it is, and the % of what is encoded.
@@ -72,7 +72,7 @@ class URL:
         if isinstance(text, URL):
             return text
         if _FORBIDDEN.search(text):
-            _refuse("it has a space, a control character or a backslash in it")
+            _refuse("it has a space, a control character, a backslash or a lone surrogate in it")
         if "#" in text:
             _refuse("it has a fragment (#…), which is never sent")
         parts = _split(text)

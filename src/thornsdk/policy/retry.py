@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 
 from attrs import field, frozen, validators
@@ -158,6 +157,9 @@ def retry_after(value: str | None, now: datetime) -> float | None:
     text = value.strip()
     if re.fullmatch(r"[0-9]{1,12}", text):
         return float(text)
+    # It brings the whole email package along, for a form of the header that is seldom met.
+    from email.utils import parsedate_to_datetime
+
     try:
         date = parsedate_to_datetime(text)
     except ValueError:

@@ -1,0 +1,3 @@
+"""The version of thornsdk."""
+
+VERSION = "0.1.0"

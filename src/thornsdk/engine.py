@@ -7,7 +7,7 @@ from uuid import UUID
 
 from attrs import evolve, frozen
 
-from thornsdk.errors import NotFound, SerializationError
+from thornsdk.errors import NotFound, SerializationError, crash
 from thornsdk.model import (
     Attempt,
     Delivery,
@@ -171,7 +171,7 @@ class _Bodies:
             return exc
         except Exception as exc:
             # A defect in one serializer must not cost the subscribers of the other content types theirs.
-            return SerializationError("$", f"the serializer raised {type(exc).__qualname__}")
+            return SerializationError("$", f"the serializer {crash(exc)}")
 
 
 def _plan(dispatch: Dispatch, bodies: _Bodies, subscription: Subscription) -> Planned:

@@ -32,7 +32,21 @@ Every error pickles: it is made from its positional arguments alone, so that it 
 No error carries a secret, a body, a query string or a URL's userinfo.
 """
 
+import traceback
+from pathlib import Path
+
 from thornsdk.reasons import Reason
+
+
+def crash(error: BaseException) -> str:
+    """Says what a stage raised and where, without the error's own text: that may hold a secret or a body.
+
+    Returns:
+        Such as ``raised KeyError at signer.py:12``.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    return f"raised {type(error).__qualname__}{place}"
 
 
 class ThornError(Exception):

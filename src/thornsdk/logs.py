@@ -11,6 +11,7 @@ from typing import Final, TypeAlias
 
 import structlog
 
+from thornsdk.errors import crash
 from thornsdk.model import DeliveryRecord, OutcomeKind, Receipt, Subscription
 
 LOGGER: Final = "thornsdk"
@@ -85,7 +86,7 @@ class DeliveryLog:
         kind = type(observer)
         fields = {
             "observer": f"{kind.__module__}.{kind.__qualname__}",
-            "problem": f"{type(problem).__qualname__}: {problem}",
+            "problem": crash(problem),
         }
         self._tell(logging.ERROR, "observer.failed", fields)
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from attrs import frozen
 
-from thornsdk.errors import RecipientRefused, SerializationError, TransportError
+from thornsdk.errors import RecipientRefused, SerializationError, TransportError, crash
 from thornsdk.logs import DeliveryLog
 from thornsdk.model import (
     URL,
@@ -134,7 +134,7 @@ class Run:
                     yield from self._settle(transport, exchange)
             except Exception as exc:
                 # A transport that breaks costs what it had in flight, not what is still to come.
-                cause = f"raised {type(exc).__qualname__}"
+                cause = crash(exc)
             if feed.taken == taken:
                 next(feed, None)  # One that takes nothing would keep us here for ever.
             yield from self._settle_never_sent()
@@ -268,7 +268,7 @@ def check_recipient(
         except RecipientRefused:
             raise
         except Exception as exc:
-            raise RecipientRefused(f"a recipient validator raised {type(exc).__qualname__}") from exc
+            raise RecipientRefused(f"a recipient validator {crash(exc)}") from exc
 
 
 def _signed(delivery: Delivery, conditions: Conditions) -> Iterator[tuple[str, str]]:
@@ -285,4 +285,4 @@ def _refusal(error: Exception) -> tuple[Outcome, str]:
         return Outcome(OutcomeKind.BLOCKED, error.reason), error.detail
     if isinstance(error, SerializationError):
         return Outcome(OutcomeKind.FAILED, Reason.NOT_SERIALIZABLE), str(error)
-    return Outcome(OutcomeKind.FAILED, Reason.STAGE_FAILED), f"a stage raised {type(error).__qualname__}"
+    return Outcome(OutcomeKind.FAILED, Reason.STAGE_FAILED), f"a stage {crash(error)}"

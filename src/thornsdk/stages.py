@@ -15,7 +15,7 @@ from uuid import UUID
 
 from attrs import frozen
 
-from thornsdk.errors import TransportError
+from thornsdk.errors import TransportError, crash
 from thornsdk.model import (
     URL,
     Audience,
@@ -140,7 +140,7 @@ def exchange(
         result = exc
     except Exception as exc:
         # A defect in one transport or one answer must not cost the other subscribers theirs.
-        result = TransportError(Reason.STAGE_FAILED, f"the transport raised {type(exc).__qualname__}")
+        result = TransportError(Reason.STAGE_FAILED, f"the transport {crash(exc)}")
         result.__cause__ = exc
     return Exchange(request=request, result=result, started_at=started_at, duration=timer() - begin)
 

@@ -101,7 +101,7 @@ def _object(items: Iterable[tuple[object, object]], path: str, inside: tuple[int
     plain: dict[str, Plain] = {}
     for key, item in items:
         if not isinstance(key, str):
-            raise SerializationError(path, f"the key {key!r} is not text")
+            raise SerializationError(path, f"a key is of type {type(key).__qualname__}, not text")
         name = _text(key, path)
         plain[name] = _plain(item, f"{path}.{name}", inside)
     return plain

@@ -2,55 +2,62 @@
 
 The names here are what applications and plugins rely on. Besides them there are `thornsdk.errors`,
 `thornsdk.typing`, and `thornsdk.receive` for the far side.
+
+A name is imported when it is first asked for, so that a receiver, who needs `thornsdk.receive` alone, does
+not pay for the sending side.
 """
 
-from thornsdk.events import Event
-from thornsdk.hookspecs import HookContext, Plugin, Provided, StageContext, hookimpl
-from thornsdk.model import (
-    URL,
-    Attempt,
-    Audience,
-    Delivery,
-    DeliveryRecord,
-    DeliveryState,
-    Digest,
-    EventPattern,
-    Exchange,
-    Message,
-    Origin,
-    Outcome,
-    OutcomeKind,
-    Receipt,
-    ReceiptState,
-    Request,
-    Response,
-    Secret,
-    Subscription,
-    Tally,
-    covering,
-    tally,
-)
-from thornsdk.pipeline import Pipeline
-from thornsdk.policy.addresses import AddressRules, literal_address
-from thornsdk.policy.plain import Plain, to_plain
-from thornsdk.policy.retry import RetryPolicy
-from thornsdk.policy.signatures import hook_hmac, standard_webhooks
-from thornsdk.reasons import Reason
-from thornsdk.settings import Settings
-from thornsdk.stages import (
-    Deliverer,
-    Dispatch,
-    Dispatcher,
-    Observer,
-    Serializer,
-    Signer,
-    Store,
-    Terms,
-    Transport,
-    exchange,
-)
-from thornsdk.thorn import Thorn
-from thornsdk.version import VERSION
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from thornsdk.events import Event
+    from thornsdk.hookspecs import HookContext, Plugin, Provided, StageContext, hookimpl
+    from thornsdk.model import (
+        URL,
+        Attempt,
+        Audience,
+        Delivery,
+        DeliveryRecord,
+        DeliveryState,
+        Digest,
+        EventPattern,
+        Exchange,
+        Message,
+        Origin,
+        Outcome,
+        OutcomeKind,
+        Receipt,
+        ReceiptState,
+        Request,
+        Response,
+        Secret,
+        Subscription,
+        Tally,
+        covering,
+        tally,
+    )
+    from thornsdk.pipeline import Pipeline
+    from thornsdk.policy.addresses import AddressRules, literal_address
+    from thornsdk.policy.plain import Plain, to_plain
+    from thornsdk.policy.retry import RetryPolicy
+    from thornsdk.policy.signatures import hook_hmac, standard_webhooks
+    from thornsdk.reasons import Reason
+    from thornsdk.settings import Settings
+    from thornsdk.stages import (
+        Deliverer,
+        Dispatch,
+        Dispatcher,
+        Observer,
+        Serializer,
+        Signer,
+        Store,
+        Terms,
+        Transport,
+        exchange,
+    )
+    from thornsdk.thorn import Thorn
+    from thornsdk.version import VERSION
 
 __all__ = [
     "URL",
@@ -104,3 +111,69 @@ __all__ = [
     "tally",
     "to_plain",
 ]
+
+_HOMES = {
+    "Event": "thornsdk.events",
+    "HookContext": "thornsdk.hookspecs",
+    "Plugin": "thornsdk.hookspecs",
+    "Provided": "thornsdk.hookspecs",
+    "StageContext": "thornsdk.hookspecs",
+    "hookimpl": "thornsdk.hookspecs",
+    "URL": "thornsdk.model",
+    "Attempt": "thornsdk.model",
+    "Audience": "thornsdk.model",
+    "Delivery": "thornsdk.model",
+    "DeliveryRecord": "thornsdk.model",
+    "DeliveryState": "thornsdk.model",
+    "Digest": "thornsdk.model",
+    "EventPattern": "thornsdk.model",
+    "Exchange": "thornsdk.model",
+    "Message": "thornsdk.model",
+    "Origin": "thornsdk.model",
+    "Outcome": "thornsdk.model",
+    "OutcomeKind": "thornsdk.model",
+    "Receipt": "thornsdk.model",
+    "ReceiptState": "thornsdk.model",
+    "Request": "thornsdk.model",
+    "Response": "thornsdk.model",
+    "Secret": "thornsdk.model",
+    "Subscription": "thornsdk.model",
+    "Tally": "thornsdk.model",
+    "covering": "thornsdk.model",
+    "tally": "thornsdk.model",
+    "Pipeline": "thornsdk.pipeline",
+    "AddressRules": "thornsdk.policy.addresses",
+    "literal_address": "thornsdk.policy.addresses",
+    "Plain": "thornsdk.policy.plain",
+    "to_plain": "thornsdk.policy.plain",
+    "RetryPolicy": "thornsdk.policy.retry",
+    "hook_hmac": "thornsdk.policy.signatures",
+    "standard_webhooks": "thornsdk.policy.signatures",
+    "Reason": "thornsdk.reasons",
+    "Settings": "thornsdk.settings",
+    "Deliverer": "thornsdk.stages",
+    "Dispatch": "thornsdk.stages",
+    "Dispatcher": "thornsdk.stages",
+    "Observer": "thornsdk.stages",
+    "Serializer": "thornsdk.stages",
+    "Signer": "thornsdk.stages",
+    "Store": "thornsdk.stages",
+    "Terms": "thornsdk.stages",
+    "Transport": "thornsdk.stages",
+    "exchange": "thornsdk.stages",
+    "Thorn": "thornsdk.thorn",
+    "VERSION": "thornsdk.version",
+}
+
+
+def __getattr__(name: str) -> object:
+    # PEP 562. What was found is kept as an ordinary name: this runs once for each.
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

@@ -58,9 +58,11 @@ class Engine:
     def matching(self, dispatch: Dispatch) -> Iterator[Subscription]:
         """Gives the subscriptions that get a message, stored and static, as a stream sorted by origin."""
         audience = dispatch.audience
-        static = (one for one in self._static(audience.event, audience.sender) if audience.admits(one))
+        wanting = self._static(audience.event, audience.sender)
+        # Settings and events may name the same one.
+        static = {one.id: one for one in wanting if audience.admits(one)}
         # A static subscription that is in the store as well was changed there: the store's word counts.
-        new = [one for one in static if self._store.find(one.id) is None]
+        new = [one for one in static.values() if self._store.find(one.id) is None]
         return heapq.merge(sorted(new, key=_place), self._store.matching(audience), key=_place)
 
     def deliver(self, dispatch: Dispatch, subscriptions: Iterable[Subscription]) -> Iterator[DeliveryRecord]:

@@ -1,9 +1,11 @@
 """The plugin manager: loads plugins, finds clashes, and knows who provided what.
 
-Pluggy's own loading by entry point skips a second plugin of the same name without a word, and a hook that
-raises loses the results of the others; so loading is done here, and each plugin's hooks are called alone.
+Pluggy's own loading by entry point skips a second plugin of the same name without a word, takes two plugins
+that are equal for one, and loses the results of all where one raises. So loading is done here, and each
+plugin stands alone in a pluggy manager of its own.
 """
 
+import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
@@ -41,6 +43,11 @@ class Source:
 
     plugin: str
     distribution: str
+
+    @property
+    def qualified(self) -> str:
+        """The plugin's name after that of its distribution: it tells plugins of the same name apart."""
+        return f"{self.distribution.partition(' ')[0]}:{self.plugin}"
 
     def __str__(self) -> str:
         return f"plugin {self.plugin!r} of {self.distribution}"
@@ -103,7 +110,7 @@ class LoadedPlugin:
     """A plugin as the manager holds it."""
 
     source: Source
-    plugin: object
+    hooks: pluggy.HookRelay
 
 
 class PluginManager:
@@ -111,12 +118,10 @@ class PluginManager:
 
     Args:
         version: The version of thornsdk, as hooks are told it.
-        block: Names of plugins that are not loaded.
+        block: Plugins that are not loaded: their names, or ``distribution:name``.
     """
 
     def __init__(self, version: str, block: frozenset[str] = frozenset()) -> None:
-        self._pluggy = pluggy.PluginManager(PROJECT)
-        self._pluggy.add_hookspecs(Plugin)
         self._context = HookContext(version=version)
         self._block = block
         self._loaded: list[LoadedPlugin] = []
@@ -134,8 +139,9 @@ class PluginManager:
         """
         found = _installed() if points is None else points
         for point in sorted(found, key=lambda one: (_distribution(one), one.name)):
-            if point.name not in self._block:
-                self._load_one(point)
+            source = Source(point.name, _distribution(point))
+            if self._block.isdisjoint((source.plugin, source.qualified)):
+                self._load_one(point, source)
 
     def register(self, plugin: object, source: Source) -> None:
         """Takes a plugin in.
@@ -144,13 +150,14 @@ class PluginManager:
             PluginLoadError: If it has a method that is named like a hook but is none.
         """
         _check_hooks(plugin, source)
+        manager = pluggy.PluginManager(PROJECT)
+        manager.add_hookspecs(Plugin)
         try:
-            # Pluggy keys plugins by name, and two distributions may choose the same one.
-            self._pluggy.register(plugin, f"{source.distribution}:{source.plugin}")
-            self._pluggy.check_pending()
-        except (ValueError, pluggy.PluginValidationError) as exc:
+            manager.register(plugin)
+            manager.check_pending()
+        except pluggy.PluginValidationError as exc:
             raise PluginLoadError(source.plugin, source.distribution, str(exc)) from exc
-        self._loaded.append(LoadedPlugin(source, plugin))
+        self._loaded.append(LoadedPlugin(source, manager.hook))
 
     @property
     def loaded(self) -> tuple[Source, ...]:
@@ -186,8 +193,7 @@ class PluginManager:
         """The observers that plugins provide."""
         return self._catalogue("observer")
 
-    def _load_one(self, point: "EntryPoint") -> None:
-        source = Source(point.name, _distribution(point))
+    def _load_one(self, point: "EntryPoint", source: Source) -> None:
         try:
             plugin = cast("Callable[[], object]", point.load())()
         except ImportError as exc:
@@ -210,10 +216,8 @@ class PluginManager:
         return Catalogue(stage, offers, self._missing)
 
     def _ask(self, one: LoadedPlugin, hook: str) -> list[object]:
-        others = [other.plugin for other in self._loaded if other is not one]
-        caller = self._pluggy.subset_hook_caller(hook, others)
         try:
-            results: list[Iterable[object]] = caller(context=self._context)
+            results: list[Iterable[object]] = getattr(one.hooks, hook)(context=self._context)
             return [provided for result in results for provided in result]
         except Exception as exc:
             problem = f"{hook} raised {type(exc).__qualname__}: {exc}"
@@ -237,11 +241,13 @@ def _install(point: "EntryPoint") -> str:
 
 
 def _clash(stage: str, name: str, first: Source, second: Source) -> PluginError:
-    return PluginClashError(stage, name, str(first), str(second), (first.plugin, second.plugin))
+    alike = first.plugin == second.plugin
+    choices = (first.qualified, second.qualified) if alike else (first.plugin, second.plugin)
+    return PluginClashError(stage, name, str(first), str(second), choices)
 
 
 def _check_hooks(plugin: object, source: Source) -> None:
-    """Refuses what pluggy would pass over in silence: a hook without its mark, or a mark on a wrong name."""
+    """Refuses what pluggy passes over in silence: a wrong name, no mark, an argument that it never fills."""
     for name in dir(plugin):
         if not name.startswith(HOOK_PREFIX):
             continue
@@ -250,10 +256,15 @@ def _check_hooks(plugin: object, source: Source) -> None:
             known = ", ".join(hook for hook in dir(Plugin) if hook.startswith(HOOK_PREFIX))
             problem = f"there is no hook {name}; there are: {known}"
             raise PluginLoadError(source.plugin, source.distribution, problem)
-        inherited = getattr(method, "__func__", method) is getattr(Plugin, name)
-        if not inherited and not hasattr(method, f"{PROJECT}_impl"):
+        if getattr(method, "__func__", method) is getattr(Plugin, name):
+            continue
+        if not hasattr(method, f"{PROJECT}_impl"):
             problem = f"{name} is not marked with @hookimpl, so it would never be called"
             raise PluginLoadError(source.plugin, source.distribution, problem)
+        for one in inspect.signature(method).parameters.values():
+            if one.kind is not one.POSITIONAL_OR_KEYWORD or one.default is not one.empty:
+                problem = f"{name} must take {one.name!r} plainly, without default, or it gets no value"
+                raise PluginLoadError(source.plugin, source.distribution, problem)
 
 
 def _check_provided(provided: object, source: Source, stage: str) -> None:

@@ -155,10 +155,19 @@ class Run:
         if planned is None:
             self._conditions.log.unknown_exchange(transport)
             return
+        try:
+            attempt = self._attempt(planned, exchange)
+        except Exception as exc:
+            # A result that makes no sense is the trouble of this delivery alone.
+            yield self._lost(planned, f"gave a result that cannot be read ({crash(exc)})")
+            return
+        yield self._told(DeliveryRecord.of(planned.delivery, attempt))
+
+    def _attempt(self, planned: Planned, exchange: Exchange) -> Attempt:
         result = exchange.result
         outcome = self._judge(planned, result)
         answer = result if isinstance(result, Response) else None
-        attempt = Attempt(
+        return Attempt(
             number=planned.number,
             started_at=exchange.started_at,
             duration=exchange.duration,
@@ -169,7 +178,6 @@ class Run:
             response_bytes=len(answer.body) if answer else 0,
             reused=answer.reused if answer else None,
         )
-        yield self._told(DeliveryRecord.of(planned.delivery, attempt))
 
     def _settle_never_sent(self) -> Iterator[DeliveryRecord]:
         while self._never_sent:
@@ -179,8 +187,11 @@ class Run:
         lost = list(self._in_flight.values())
         self._in_flight.clear()
         for planned in lost:
-            error = TransportError(Reason.STAGE_FAILED, f"the transport {cause}")
-            yield self._unsent(planned, self._judge(planned, error), error.detail)
+            yield self._lost(planned, cause)
+
+    def _lost(self, planned: Planned, cause: str) -> DeliveryRecord:
+        error = TransportError(Reason.STAGE_FAILED, f"the transport {cause}")
+        return self._unsent(planned, self._judge(planned, error), error.detail)
 
     def _judge(self, planned: Planned, result: Response | TransportError) -> Outcome:
         return judge(

@@ -3,6 +3,7 @@
 import importlib
 import json
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from ipaddress import ip_network
 from typing import TypeAlias, TypedDict, TypeVar, cast
@@ -10,10 +11,10 @@ from typing import TypeAlias, TypedDict, TypeVar, cast
 import attrs
 from attrs import field, frozen
 
-from thornsdk.errors import SettingError, ThornError
+from thornsdk.errors import SettingError, ThornError, crash
 from thornsdk.model import JSON, Secret
 from thornsdk.policy.addresses import WEB_PORTS, AddressRules
-from thornsdk.policy.retry import RetryPolicy
+from thornsdk.policy.retry import MAX_WAIT, RetryPolicy
 from thornsdk.stages import RecipientValidator, Terms
 from thornsdk.typing import IPNetwork
 
@@ -21,6 +22,8 @@ PREFIX = "THORN_"
 FORM = "application/x-www-form-urlencoded"
 _MAX_TIMEOUT = 3600.0
 _MAX_CONCURRENCY = 1000
+_MAX_RETRIES = 1000
+_REFERENCE = re.compile(r"[A-Za-z_][\w.]*:\w+")
 
 T = TypeVar("T")
 Raw: TypeAlias = object
@@ -124,7 +127,7 @@ def _timeout(raw: Raw) -> float:
 
 def _delay(raw: Raw) -> float:
     number = _number(raw)
-    if not 0 <= number < float("inf"):
+    if not 0 <= number <= MAX_WAIT:
         raise ValueError
     return number
 
@@ -137,7 +140,7 @@ def _whole(raw: Raw) -> int:
 
 def _count(raw: Raw) -> int:
     number = _whole(raw)
-    if number < 0:
+    if not 0 <= number <= _MAX_RETRIES:
         raise ValueError
     return number
 
@@ -210,11 +213,16 @@ def load_callable(item: object) -> Callable[..., object]:
     """
     if callable(item):
         return item
-    module, _, name = str(item).partition(":")
+    if not isinstance(item, str) or not _REFERENCE.fullmatch(item):
+        # It is not quoted: it may be a URL with a slip in it, and hold a secret.
+        raise ValueError("what was given is neither a callable nor the module:name of one")
+    module, _, name = item.partition(":")
     try:
         value: object = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as exc:
+    except (ImportError, AttributeError) as exc:
         raise ValueError(f"{item} cannot be imported: {exc}") from exc
+    except Exception as exc:  # The module runs when it is imported, and may raise anything.
+        raise ValueError(f"{item} cannot be imported: its module {crash(exc)}") from exc
     if not callable(value):
         raise ValueError(f"{item} is not callable")  # noqa: TRY004 - one error for all that cannot be loaded
     return value
@@ -292,20 +300,20 @@ class Settings:
     retry_max: int | None = _setting(
         None,
         _optional(_count),
-        "a whole number, 0 or more",
+        "a whole number from 0 to 1000",
         "How often it is attempted again, with a fixed delay in place of the schedule; 10 where only "
         "`THORN_RETRY_DELAY` is set.",
     )
     retry_delay: float | None = _setting(
         None,
         _optional(_delay),
-        "seconds, 0 or more",
+        "seconds, from 0 to 31536000 (a year)",
         "The fixed delay before each further attempt; 60 where only `THORN_RETRY_MAX` is set.",
     )
     retry_schedule: tuple[float, ...] | None = _setting(
         None,
         _optional(_schedule),
-        "a list of seconds, each 0 or more",
+        "a list of seconds, each from 0 to 31536000 (a year)",
         "The waits after the first attempt, the second, and so on. By default 5 s, 5 min, 30 min, 2 h, 5 h, "
         "10 h, 14 h, 20 h and 24 h, as the Standard Webhooks specification proposes.",
     )
@@ -356,7 +364,7 @@ class Settings:
         frozenset(),
         lambda raw: frozenset(_names(raw)),
         "names of plugins",
-        "Plugins that are not loaded.",
+        "Plugins that are not loaded; `distribution:name` means one of several that have the same name.",
     )
     given: frozenset[str] = field(default=frozenset(), kw_only=True, repr=False, eq=False)
     """The names of those that were given; the others have their defaults."""
@@ -452,7 +460,7 @@ def _read(one: "attrs.Attribute[object]", raw: object) -> object:
     parse: Callable[[object], object] = one.metadata["parse"]
     try:
         return parse(raw)
-    except (ValueError, TypeError, KeyError, ThornError) as exc:
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError, ThornError) as exc:
         value = "(hidden)" if one.metadata["hidden"] else repr(raw)
         takes = str(one.metadata["takes"])
         # The cause says more only where we wrote it ourselves: others may quote a secret.

@@ -28,6 +28,7 @@ from thornsdk.model import (
     Tally,
     as_patterns,
     as_secrets,
+    check_event_name,
     tally,
 )
 from thornsdk.pipeline import Pipeline, build_pipeline, build_store
@@ -148,6 +149,7 @@ class Thorn:
             InvalidEventName: If an event cannot have that name.
             ConfigurationError: If it was declared before, or the timeout is not more than 0.
         """
+        check_event_name(name)
         if name in self._events:
             raise ConfigurationError(f"the event {name!r} is declared twice; share the first one")
         if timeout is not None and timeout <= 0:

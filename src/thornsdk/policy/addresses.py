@@ -108,11 +108,11 @@ class AddressRules:
         """
         if isinstance(address, IPv6Address) and address.scope_id is not None:
             return "it has a zone"
-        if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-            address = address.ipv4_mapped
         for network in self.block:
             if address in network:
                 return f"blocked by the setting ({network})"
+        if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+            return self.forbidden(address.ipv4_mapped)
         problem = _special(address)
         if problem and not any(address in network for network in self.allow):
             return problem
@@ -183,7 +183,8 @@ def _embedded(address: IPAddress) -> Iterator[IPv4Address]:
         yield address.sixtofour
     if address.teredo is not None:
         yield from address.teredo
-    if any(address in network for network in _CARRY_IN_LAST_BITS):
+    # Unspecified and loopback lie in the IPv4-compatible range, but carry nothing (RFC 4291, section 2.5.5).
+    if int(address) > 1 and any(address in network for network in _CARRY_IN_LAST_BITS):
         yield IPv4Address(int(address) & 0xFFFFFFFF)
 
 

@@ -34,7 +34,10 @@ _BLOCKING = frozenset(
         Reason.SCHEME_FORBIDDEN,
     }
 )
-_NON_NEGATIVE = validators.deep_iterable(validators.ge(0))
+MAX_WAIT = 365 * 24 * HOUR
+"""The longest wait, in seconds: a year."""
+
+_WAIT = [validators.ge(0.0), validators.le(MAX_WAIT)]
 
 
 def _waits(seconds: Iterable[float]) -> tuple[float, ...]:
@@ -50,21 +53,26 @@ class RetryPolicy:
     """When a delivery is attempted again, and when it is given up.
 
     Attributes:
-        schedule: Seconds to wait after the first attempt, after the second, and so on. After one attempt
-            more than there are waits, the delivery is given up.
+        schedule: Seconds to wait after the first attempt, after the second, and so on, each at most
+            `MAX_WAIT`. After one attempt more than there are waits, the delivery is given up.
         jitter: How much of a wait is added to it at most, by chance, as a share of the wait: 0.1 makes
             100 seconds 100 to 110. It keeps what failed together from coming back together.
         max_retry_after: The longest wait, in seconds, that a subscriber can ask for with ``Retry-After``.
         permanent: Statuses that are not attempted again: a delivery that gets one is given up at once.
+
+    Raises:
+        ValueError: If a wait is not from 0 to `MAX_WAIT`, or the jitter not from 0 to 1.
 
     Example:
         >>> RetryPolicy.fixed(times=3, delay=60).schedule
         (60.0, 60.0, 60.0)
     """
 
-    schedule: tuple[float, ...] = field(default=STANDARD_SCHEDULE, converter=_waits, validator=_NON_NEGATIVE)
-    jitter: float = field(default=0.1, validator=validators.ge(0), kw_only=True)
-    max_retry_after: float = field(default=24 * HOUR, validator=validators.ge(0), kw_only=True)
+    schedule: tuple[float, ...] = field(
+        default=STANDARD_SCHEDULE, converter=_waits, validator=validators.deep_iterable(_WAIT)
+    )
+    jitter: float = field(default=0.1, validator=(validators.ge(0), validators.le(1)), kw_only=True)
+    max_retry_after: float = field(default=24 * HOUR, validator=_WAIT, kw_only=True)
     permanent: frozenset[int] = field(default=frozenset(), converter=_statuses, kw_only=True)
 
     @classmethod
@@ -162,7 +170,7 @@ def retry_after(value: str | None, now: datetime) -> float | None:
 
     try:
         date = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):  # The second for a year or an offset of twenty digits.
         return None
     if date.tzinfo is None:
         date = date.replace(tzinfo=UTC)

@@ -14,6 +14,8 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 _FORBIDDEN = re.compile(r"[\x00-\x20\x7f\\\ud800-\udfff]")
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
 _NAME = re.compile(r"(?=.{1,254}\Z)[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*\.?")
+_BRACKETS = re.compile(r"[\[\]]")
+_LITERAL = re.compile(r"\[[^\[\]]*\](:.*)?")
 # RFC 3986, section 3.3 and 3.4: what may stand in a path or query as it is, and the % of what is encoded.
 _KEPT = "%/:?#[]@!$&'()*+,;=-._~"
 
@@ -120,11 +122,11 @@ def _check_parts(parts: SplitResult) -> None:
 
 
 def _origin(parts: SplitResult) -> Origin:
-    host = (parts.hostname or "").lower()
-    if ":" in host or parts.netloc.startswith("["):
-        host = _ipv6(host)
-    elif not host.isascii():
+    host = parts.hostname or ""
+    if not parts.netloc.isascii():
         _refuse("its host is not ASCII; write it in the xn-- form")
+    if _BRACKETS.search(parts.netloc):
+        host = _ipv6(host) if _LITERAL.fullmatch(parts.netloc) else _refuse("its host is malformed")
     elif not _NAME.fullmatch(host):
         _refuse("its host is not a name or address")
     return Origin(parts.scheme, host, _port(parts))

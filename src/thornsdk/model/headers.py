@@ -58,7 +58,8 @@ def custom_headers(headers: HeadersLike) -> Headers:
     Raises:
         InvalidHeader: If one cannot be sent, stands twice, or is one that the library or HTTP itself sets.
     """
-    pairs = tuple(headers.items() if isinstance(headers, Mapping) else headers)
+    given = headers.items() if isinstance(headers, Mapping) else headers
+    pairs = tuple((name, value) for name, value in given)
     seen: set[str] = set()
     for name, value in pairs:
         check_header(name, value)

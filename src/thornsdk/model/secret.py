@@ -15,10 +15,18 @@ _RANDOM_BYTES = 32
 
 def _key(secret: "Secret") -> bytes:
     text = secret.reveal()
-    key = text.encode() if not text.startswith(PREFIX) else _decoded(text.removeprefix(PREFIX))
+    key = _decoded(text.removeprefix(PREFIX)) if text.startswith(PREFIX) else _encoded(text)
     if not key:
         raise InvalidSecret("a secret must not be empty; thornsdk makes one where none is given")
     return key
+
+
+def _encoded(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        # The cause holds the secret.
+        raise InvalidSecret("a secret has a lone surrogate in it, which UTF-8 cannot hold") from None
 
 
 def _decoded(encoded: str) -> bytes:
@@ -39,7 +47,8 @@ class Secret:
     It never shows in a repr, a log or an error: `reveal` alone gives it away.
 
     Raises:
-        InvalidSecret: If the text is empty, or starts with ``whsec_`` and does not go on as base64.
+        InvalidSecret: If the text is empty, or starts with ``whsec_`` and does not go on as base64, or cannot
+            be written in UTF-8.
     """
 
     _text: str

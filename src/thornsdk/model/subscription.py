@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import TypeAlias
 from uuid import UUID
 
-from attrs import Attribute, field, frozen, validators
+from attrs import Attribute, field, frozen
 
 from thornsdk.errors import InvalidSecret, InvalidValue
 from thornsdk.model.headers import check_header, custom_headers
@@ -39,7 +39,7 @@ def as_patterns(patterns: PatternsLike) -> tuple[EventPattern, ...]:
         InvalidPattern: If no event could ever match one of them.
     """
     several = (patterns,) if isinstance(patterns, (str, EventPattern)) else tuple(patterns)
-    return tuple(EventPattern(one) if isinstance(one, str) else one for one in several)
+    return tuple(one if isinstance(one, EventPattern) else EventPattern(one) for one in several)
 
 
 def as_secrets(secrets: SecretsLike) -> tuple[Secret, ...]:
@@ -49,11 +49,18 @@ def as_secrets(secrets: SecretsLike) -> tuple[Secret, ...]:
         InvalidSecret: If one is empty or malformed.
     """
     several = (secrets,) if isinstance(secrets, (str, Secret)) else tuple(secrets)
-    return tuple(Secret(one) if isinstance(one, str) else one for one in several)
+    return tuple(one if isinstance(one, Secret) else Secret(one) for one in several)
 
 
 def _as_url(url: str | URL) -> URL:
     return URL.parse(url)
+
+
+def _as_digest(digest: str | Digest) -> Digest:
+    try:
+        return Digest(digest)
+    except ValueError:
+        raise InvalidValue(f"{digest!r} is not a digest; there are: {', '.join(Digest)}") from None
 
 
 def _some_patterns(_: object, __: object, patterns: tuple[EventPattern, ...]) -> None:
@@ -64,6 +71,11 @@ def _some_patterns(_: object, __: object, patterns: tuple[EventPattern, ...]) ->
 def _some_secrets(_: object, __: object, secrets: tuple[Secret, ...]) -> None:
     if not secrets:
         raise InvalidSecret("a subscription needs at least one secret")
+
+
+def _some_owner(_: object, __: object, owner: str | None) -> None:
+    if not (owner is None or owner.strip()):
+        raise InvalidValue("the owner of a subscription must not be empty; give None for nobody")
 
 
 def _sendable(_: object, attribute: "Attribute[str]", value: str) -> None:
@@ -97,8 +109,8 @@ class Subscription:
     url: URL = field(converter=_as_url)
     secrets: tuple[Secret, ...] = field(converter=as_secrets, validator=_some_secrets)
     content_type: str = field(default=JSON, validator=_sendable)
-    digest: Digest = field(default=Digest.SHA256, converter=Digest)
-    owner: str | None = field(default=None, validator=validators.optional(validators.min_len(1)))
+    digest: Digest = field(default=Digest.SHA256, converter=_as_digest)
+    owner: str | None = field(default=None, validator=_some_owner)
     headers: Headers = field(default=(), converter=custom_headers, repr=False)
     disabled: str | None = None
 

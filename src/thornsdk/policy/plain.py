@@ -19,6 +19,9 @@ Plain: TypeAlias = bool | int | float | str | list["Plain"] | dict[str, "Plain"]
 MAX_DEPTH = 100
 """The most levels a payload can be nested: deeper ones exhaust the parsers of receivers."""
 
+MAX_BITS = 2048
+"""The most bits a whole number can have: Python itself refuses to write far longer ones as text."""
+
 
 def to_plain(payload: object) -> Plain:
     """Turns a payload into plain data.
@@ -32,7 +35,8 @@ def to_plain(payload: object) -> Plain:
 
     Raises:
         SerializationError: If a part of it is NaN or infinite, bytes, a cycle, a mapping with keys that are
-            not text, or of a type that is not named above. The error says where.
+            not text, a whole number of more than `MAX_BITS` bits, nested deeper than `MAX_DEPTH`, or of a
+            type that is not named above. The error says where.
 
     Example:
         >>> to_plain({"at": date(2026, 1, 2), "price": Decimal("9.90")})
@@ -49,7 +53,7 @@ def _plain(value: object, path: str, above: tuple[int, ...]) -> Plain:
     if isinstance(value, str):
         return _text(value, path)
     if isinstance(value, int):
-        return int(value)
+        return _whole(value, path)
     if isinstance(value, float):
         return _number(value, path)
     if isinstance(value, (datetime, date, time)):
@@ -66,7 +70,14 @@ def _text(value: str, path: str) -> str:
         value.encode()
     except UnicodeEncodeError:
         raise SerializationError(path, "the text has a lone surrogate, which UTF-8 cannot hold") from None
-    return str(value)
+    # Not str(value): a class of texts may say something else about itself than what it holds.
+    return str.__str__(value)
+
+
+def _whole(value: int, path: str) -> int:
+    if value.bit_length() > MAX_BITS:
+        raise SerializationError(path, f"a whole number has more than {MAX_BITS} bits; give it as text")
+    return int(value)
 
 
 def _number(value: float, path: str) -> float:

@@ -8,7 +8,7 @@ from uuid import UUID, uuid5
 
 from attrs import frozen
 
-from thornsdk.errors import ConfigurationError, InvalidValue
+from thornsdk.errors import ConfigurationError, InvalidPattern, InvalidValue
 from thornsdk.model import URL, EventPattern, Secret, Subscription
 from thornsdk.settings import load_callable
 
@@ -52,7 +52,10 @@ class StaticSubscribers:
         Raises:
             ConfigurationError: If it cannot be a subscription.
         """
-        with_pattern = EventPattern(pattern)
+        try:
+            with_pattern = EventPattern(pattern)
+        except InvalidPattern as exc:
+            raise ConfigurationError(f"{self._where}: {exc}") from None
         for one in _flat(subscriber):
             self._sources.append(_Source(with_pattern, self._maker(with_pattern, one)))
 
@@ -103,7 +106,7 @@ class StaticSubscribers:
 
     def _from_options(self, pattern: EventPattern, given: Mapping[str, object]) -> Subscription:
         options = dict(given)
-        unknown = sorted(set(options) - _KEYS)
+        unknown = sorted(str(key) for key in set(options) - _KEYS)
         if unknown or "url" not in options:
             problem = f"{unknown[0]!r} is not known" if unknown else "'url' is missing"
             raise ConfigurationError(
@@ -121,9 +124,9 @@ class StaticSubscribers:
         name = "\n".join((str(pattern), str(url), str(options.get("owner") or "")))
         given = options.pop("id", None)
         subscription_id = uuid5(_NAMESPACE, name) if given is None else UUID(str(given))
-        secrets = options.pop("secrets", options.pop("secret", None)) or self._derived(
-            subscription_id, pattern
-        )
+        secrets = options.pop("secrets", options.pop("secret", None))
+        if secrets is None:
+            secrets = self._derived(subscription_id, pattern)
         return Subscription(id=subscription_id, patterns=pattern, url=url, secrets=secrets, **options)  # type: ignore[arg-type]  # Subscription checks each of them
 
     def _derived(self, subscription_id: UUID, pattern: EventPattern) -> Secret:

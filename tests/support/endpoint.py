@@ -35,6 +35,12 @@ class Handler(BaseHTTPRequestHandler):
         super().setup()
         self.number = self.server.count_connection()
 
+    def finish(self) -> None:
+        super().finish()
+        if self.server.tls is not None:
+            # The server closes the socket that it accepted; the one around it is ours to close.
+            self.request.close()
+
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
         seen = Seen(self.path, tuple(self.headers.items()), body, self.number)

@@ -1,0 +1,5 @@
+"""Runs the command line: ``python -m thornsdk``."""
+
+from thornsdk.cli import main
+
+main()

@@ -1,0 +1,28 @@
+"""Ctrl-C and SIGTERM: each ends a command in order, once."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Makes Ctrl-C and SIGTERM raise `KeyboardInterrupt` inside, the first time; nothing stops the clean-up.
+
+    A shell starts what runs in the background with Ctrl-C ignored; in here it counts there too.
+    """
+    before = [signal.signal(one, _stop) for one in _SIGNALS]
+    try:
+        yield
+    finally:
+        for number, handler in zip(_SIGNALS, before, strict=True):
+            signal.signal(number, handler)
+
+
+def _stop(_number: int, _frame: FrameType | None) -> None:
+    for one in _SIGNALS:
+        signal.signal(one, signal.SIG_IGN)
+    raise KeyboardInterrupt

@@ -1,0 +1,91 @@
+"""Tells attempts as they end: nothing is kept, for there may be a million."""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from thornsdk import DeliveryRecord, HookContext, Observer, OutcomeKind, Plugin, Provided, Tally, hookimpl
+from thornsdk.cli import show
+from thornsdk.logs import attempt_fields
+
+OBSERVER = "command-line"
+
+
+class ObserverPlugin(Plugin):
+    """Provides one observer, under the name `OBSERVER`.
+
+    Args:
+        observer: The observer.
+    """
+
+    def __init__(self, observer: Observer) -> None:
+        self._observer = observer
+
+    @hookimpl
+    def thornsdk_observers(self, context: HookContext) -> list[Provided[Observer]]:
+        """Provides it."""
+        return [Provided(OBSERVER, lambda stage: self._observer, "Prints each attempt.")]
+
+
+class Teller:
+    """Prints each attempt when it has ended, with a line below that counts them on a terminal.
+
+    When nobody reads its output any more, it falls silent: the deliveries go on.
+
+    Args:
+        as_json: Whether it prints JSON.
+    """
+
+    def __init__(self, *, as_json: bool) -> None:
+        self._as_json = as_json
+        self._console = show.console()
+        self._counts: Counter[OutcomeKind] = Counter()
+        self._heard = True
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            TimeElapsedColumn(),
+            console=self._console,
+            transient=True,
+            disable=as_json or not self._console.is_terminal,
+        )
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Shows the counting line while something is attempted."""
+        with self._progress:
+            self._progress.add_task("sending")
+            yield
+
+    def observe(self, record: DeliveryRecord) -> None:
+        """Prints an attempt."""
+        self._counts[record.kind] += 1
+        if not self._heard:
+            return
+        try:
+            self._tell(record)
+        except (BrokenPipeError, SystemExit):
+            # Rich ends the process here, from release 13.8 on; what is to be sent must be sent all the same.
+            self._heard = False
+            show.discard_stdout()
+
+    def _tell(self, record: DeliveryRecord) -> None:
+        if self._as_json:
+            show.print_json(attempt_fields(record))
+            return
+        self._console.print(show.attempt(record), soft_wrap=True)
+        for task in self._progress.task_ids:
+            self._progress.update(task, description=self._counted())
+
+    def _counted(self) -> str:
+        return " · ".join(f"{count:,} {kind}" for kind, count in self._counts.items())
+
+
+def summary(outcomes: Tally) -> Text:
+    """Gives the line that sums up how deliveries ended."""
+    counts = {kind: getattr(outcomes, kind.value) for kind in OutcomeKind}
+    parts = [Text(f"{count:,} {kind}", show.SIGNS[kind][1]) for kind, count in counts.items() if count]
+    return Text(" · ").join(parts)

@@ -4,6 +4,7 @@ from itertools import islice
 from uuid import UUID
 
 import click
+from rich.text import Text
 
 from thornsdk import DeliveryRecord, DeliveryState, OutcomeKind
 from thornsdk.cli import show
@@ -12,11 +13,13 @@ from thornsdk.cli.problems import FAILED
 from thornsdk.cli.telling import OBSERVER, ObserverPlugin, Teller, summary
 from thornsdk.logs import attempt_fields
 
-_COLUMNS = ("delivery", "event", "to", "outcome", "answer", "attempts", "latest", "next")
+_COLUMNS = ("delivery", "event", "outcome")
 
 
 @click.command()
-@click.option("--state", type=click.Choice([*DeliveryState]), help="Only those in this state.")
+@click.option(
+    "--state", type=click.Choice([one.value for one in DeliveryState]), help="Only those in this state."
+)
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="How many at most.")
 @store_option
 @json_option
@@ -78,13 +81,12 @@ def retry(*, store: str | None, as_json: bool) -> None:
 
 
 def _row(record: DeliveryRecord) -> list[show.Cell]:
+    last, next_at = record.last, record.next_attempt_at
+    when = f"\n{show.moment(last.started_at)}, attempt {last.number}"
+    again = f"\nagain at {show.moment(next_at)}" if next_at else ""
+    # Lines in a cell, so that an id stays whole on a narrow terminal.
     return [
-        str(record.id),
-        record.event,
-        record.origin,
-        show.outcome(record.kind),
-        show.answer(record),
-        str(record.last.number),
-        show.moment(record.last.started_at),
-        show.moment(record.next_attempt_at),
+        Text.assemble(str(record.id), (when + again, "dim")),
+        Text.assemble(show.printable(record.event), (f"\n{show.printable(record.origin)}", "dim")),
+        Text.assemble(show.outcome(record.kind), (f"\n{show.answer(record)}", "dim")),
     ]

@@ -30,9 +30,11 @@ PATIENCE = 30.0
 @click.command()
 @json_option
 def demo(*, as_json: bool) -> None:
-    """Send typed events to good and bad subscribers, and show what becomes of each delivery.
+    """See it all at work, in five seconds.
 
-    It takes a few seconds, needs no network, and leaves nothing behind.
+    Typed events go to good and bad subscribers, and a table shows what becomes of each delivery.
+
+    It needs no network, and leaves nothing behind.
     """
     view = JsonView() if as_json else LiveView() if show.console().is_terminal else LinesView()
     with stoppable(), ExitStack() as stack:

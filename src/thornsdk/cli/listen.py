@@ -55,9 +55,9 @@ class _Given(TypedDict):
 @click.option("--once", is_flag=True, help="End after one request; exit code 1 if it is not authentic.")
 @json_option
 def listen(**given: Unpack[_Given]) -> None:
-    """Receive webhooks, verify them, and print them, until Ctrl-C.
+    """Receive webhooks, verify and print them.
 
-    Port 0 takes a port that is free; the first line tells which.
+    Ctrl-C ends it. Port 0 takes a port that is free; the first line tells which.
     """
     desk = _Desk(given)
     with stoppable():

@@ -26,7 +26,7 @@ class _Listed:
 @click.command()
 @json_option
 def plugins(*, as_json: bool) -> None:
-    """List the stages that can be chosen, and the plugins that provide them."""
+    """List the stages, and the plugins that provide them."""
     manager = PluginManager(VERSION, Settings.from_environ().plugins_block)
     manager.load()
     listed = [*_provided(manager), *_missing(manager)]

@@ -1,11 +1,11 @@
 """What a command ends with when it cannot go on: one line, and an exit code."""
 
-import sys
 from typing import IO, Any
 
 import click
+from rich.text import Text
 
-from thornsdk.cli.show import printable
+from thornsdk.cli.show import console, printable
 from thornsdk.errors import (
     ConfigurationError,
     InvalidValue,
@@ -27,7 +27,8 @@ class Problem(click.ClickException):
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Prints the line."""
-        click.echo(click.style("error: ", fg="red", bold=True) + printable(self.message), file or sys.stderr)
+        text = Text.assemble(("error: ", "bold red"), printable(self.message))
+        console(stderr=True).print(text, soft_wrap=True)
 
 
 class Failure(Problem):

@@ -29,16 +29,23 @@ class _Given(TypedDict):
 @click.command()
 @click.argument("event")
 @click.option("--data", required=True, metavar="JSON|@FILE|-", help="The payload; - reads it from stdin.")
-@click.option("--to", "urls", multiple=True, metavar="URL", help="Send to it, and not to the store's.")
+@click.option("--to", "urls", multiple=True, metavar="URL", help="Send to this URL, not to the store's.")
 @click.option("--secret", help="What to sign with for --to. Without it, one is made and shown.")
 @click.option("--allow-network", "allow_networks", multiple=True, metavar="CIDR", help="Such as 127.0.0.0/8.")
-@click.option("--allow-port", "allow_ports", multiple=True, type=click.IntRange(1, 65535), metavar="N")
+@click.option(
+    "--allow-port",
+    "allow_ports",
+    multiple=True,
+    type=click.IntRange(1, 65535),
+    metavar="N",
+    help="Besides 80 and 443.",
+)
 @click.option("--sender", help="The tenant that sends: its subscriptions get it too.")
 @click.option("--broadcast", is_flag=True, help="Send to the subscriptions of all tenants.")
 @store_option
 @json_option
 def send(event: str, **given: Unpack[_Given]) -> None:
-    """Send EVENT once, and tell what became of each delivery.
+    """Send EVENT once, and tell what became of it.
 
     It goes to the URLs given with --to, or else to the subscriptions of the store.
 
@@ -102,7 +109,9 @@ def _subscribe(thorn: Thorn, event: str, given: _Given) -> None:
 def _conclude(receipt: Receipt, given: _Given) -> None:
     outcomes = receipt.outcomes
     if not outcomes.total:
-        show.note(f"nothing was sent: no subscription matched {receipt.event}")
+        show.note(
+            f"nothing was sent: no subscription wants {receipt.event}; --to gives a URL, --store a store"
+        )
     elif not given["as_json"]:
         show.console().print(summary(outcomes))
     if outcomes.delivered != outcomes.total:

@@ -21,7 +21,7 @@ HIDDEN = "(hidden)"
 @click.command("settings")
 @json_option
 def settings_command(*, as_json: bool) -> None:
-    """List the settings: what is in effect, what each takes, and what it means."""
+    """List the settings: values, defaults, meanings."""
     settings = Settings.from_environ()
     for one in setting_fields():
         fields = _fields(one, settings)
@@ -50,10 +50,10 @@ def _print(fields: Mapping[str, object]) -> None:
         (str(fields["name"]), "bold"),
         " = ",
         (_text(fields["value"]), "green" if given else ""),
-        (f"  from the environment; default {_text(fields['default'])}" if given else "  default", "dim"),
+        (f"  from the environment; default {_text(fields['default'])}" if given else "  (default)", "dim"),
     )
     out = show.console()
-    out.print(head)
+    out.print(head, soft_wrap=True)
     out.print(Padding(Text(str(fields["meaning"])), (0, 0, 0, 4)))
     out.print(Padding(Text(f"Takes {fields['takes']}.", "dim"), (0, 0, 1, 4)))
 

@@ -86,7 +86,8 @@ def print_table(columns: Sequence[str], items: Iterable[T], row: Callable[[T], S
     while page := list(islice(stream, _PAGE)):
         table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
         for name in columns:
-            table.add_column(name, overflow="fold")
+            # What comes first is what people copy.
+            table.add_column(name, overflow="fold", no_wrap=name == columns[0])
         for item in page:
             table.add_row(*map(_cell, row(item)))
         out.print(table)
@@ -151,9 +152,9 @@ def attempt(record: DeliveryRecord) -> Text:
     return line
 
 
-def moment(when: datetime | None) -> str:
+def moment(when: datetime) -> str:
     """Gives a time as people here have it, to the second."""
-    return "" if when is None else when.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    return when.astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _cell(cell: Cell) -> Text:

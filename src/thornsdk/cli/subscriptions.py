@@ -28,7 +28,12 @@ class _Given(TypedDict):
 @click.option("--secret", "secrets", multiple=True, help="Without it, one is made. The current one first.")
 @click.option("--owner", help="The tenant that it belongs to.")
 @click.option("--content-type", help="How payloads are written; else THORN_CODECS' first.")
-@click.option("--digest", type=click.Choice([*Digest]), default="sha256", help="The hash of Hook-HMAC.")
+@click.option(
+    "--digest",
+    type=click.Choice([one.value for one in Digest]),
+    default="sha256",
+    help="The hash of Hook-HMAC.",
+)
 @click.option("--header", "headers", multiple=True, metavar="'Name: value'", help="What is sent besides.")
 @store_option
 @json_option
@@ -58,7 +63,10 @@ def subscribe(url: str, **given: Unpack[_Given]) -> None:
 @store_option
 @json_option
 def subscriptions(*, secrets: bool, store: str | None, as_json: bool) -> None:
-    """List the subscriptions: those of the settings first, then those of the store."""
+    """List the subscriptions.
+
+    Those of the settings come first, then those of the store.
+    """
     columns = ["id", "events", "url", "owner", "state", *(["secrets"] if secrets else [])]
     with open_durable(with_store(store)) as thorn:
         show.print_items(

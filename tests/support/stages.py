@@ -1,0 +1,201 @@
+"""Stages that are real but small: they keep what they are given, or do what a test tells them."""
+
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
+from uuid import UUID
+
+from attrs import define, field
+
+from thornsdk import (
+    Attempt,
+    Delivery,
+    DeliveryRecord,
+    Dispatcher,
+    Exchange,
+    Outcome,
+    OutcomeKind,
+    Pipeline,
+    Reason,
+    Request,
+    Response,
+    Serializer,
+    Signer,
+    Store,
+    Subscription,
+    Transport,
+    exchange,
+    to_plain,
+)
+from thornsdk.typing import Headers
+from thornsdk_plugins.default import DefaultDispatcher
+from thornsdk_plugins.hook_hmac import HookHmacSigner
+from thornsdk_plugins.json import JsonSerializer
+from thornsdk_plugins.memory import MemoryStore
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+Answer = Callable[[Request], Response]
+SendMany = Callable[[Iterable[Request]], Iterator[Exchange]]
+
+
+def accepts(request: Request) -> Response:
+    return Response(status=200, body=b"ok")
+
+
+def says_status(status: int) -> Answer:
+    return lambda request: Response(status=status)
+
+
+def raises(error: Exception) -> Answer:
+    def answer(request: Request) -> Response:
+        raise error
+
+    return answer
+
+
+class RecordingTransport(Transport):
+    """Keeps the requests that it is given, and answers as it is told: by default 200."""
+
+    user_agent = "recording/1"
+
+    def __init__(self, answer: Answer = accepts, schemes: Iterable[str] = ("https",)) -> None:
+        self._schemes = frozenset(schemes)
+        self.requests: list[Request] = []
+        self.closed = 0
+        self._answer = answer
+
+    @property
+    def schemes(self) -> frozenset[str]:
+        return self._schemes
+
+    def send(self, request: Request) -> Response:
+        self.requests.append(request)
+        return self._answer(request)
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+class CountingTransport(Transport):
+    """Counts the requests that it is given, keeps none, and answers 200."""
+
+    schemes = frozenset({"https"})
+    user_agent = "counting/1"
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def send(self, request: Request) -> Response:
+        self.count += 1
+        return Response(status=200)
+
+
+class ProgrammedTransport(RecordingTransport):
+    """Does with the stream of requests whatever it is told."""
+
+    def __init__(self, program: SendMany, schemes: Iterable[str] = ("https",)) -> None:
+        super().__init__(schemes=schemes)
+        self._program = program
+
+    def send_many(self, requests: Iterable[Request]) -> Iterator[Exchange]:
+        return self._program(requests)
+
+
+def answered(request: Request, answer: Answer = accepts) -> Exchange:
+    return exchange(answer, request)
+
+
+@define(eq=False)
+class RecordingSigner:
+    """Keeps what it signs; raises for the subscriptions that it is told to."""
+
+    broken_for: frozenset[UUID] = frozenset()
+    header: tuple[str, str] = ("Test-Signature", "signed")
+    signed: list[tuple[Delivery, datetime]] = field(factory=list)
+
+    def sign(self, delivery: Delivery, at: datetime) -> Headers:
+        self.signed.append((delivery, at))
+        if delivery.subscription.id in self.broken_for:
+            raise LookupError("the text of this error is told nowhere")
+        return (self.header,)
+
+
+@define(eq=False)
+class RecordingObserver:
+    """Keeps what it is told."""
+
+    records: list[DeliveryRecord] = field(factory=list)
+
+    def observe(self, record: DeliveryRecord) -> None:
+        self.records.append(record)
+
+
+@define(eq=False)
+class BrokenObserver:
+    """Raises at each attempt."""
+
+    def observe(self, record: DeliveryRecord) -> None:
+        raise LookupError("the text of this error is told nowhere")
+
+
+@define(eq=False)
+class CountingSerializer:
+    """Writes JSON under any content type, counts how often, or raises what it is told to."""
+
+    content_type: str = "application/json"
+    problem: Exception | None = None
+    count: int = 0
+
+    def serialize(self, payload: object) -> bytes:
+        self.count += 1
+        if self.problem is not None:
+            raise self.problem
+        return repr(to_plain(payload)).encode()
+
+
+def make_pipeline(
+    transports: Iterable[Transport],
+    *,
+    serializers: Iterable[Serializer] = (JsonSerializer(),),
+    signers: Iterable[Signer] = (HookHmacSigner(),),
+    dispatcher: Dispatcher | None = None,
+    store: Store | None = None,
+    observers: Iterable[RecordingObserver | BrokenObserver] = (),
+) -> Pipeline:
+    """A pipeline of small real parts."""
+    return Pipeline(
+        serializers=serializers,
+        signers=signers,
+        transports=transports,
+        dispatcher=DefaultDispatcher() if dispatcher is None else dispatcher,
+        store=MemoryStore() if store is None else store,
+        observers=observers,
+    )
+
+
+def make_subscription(number: int = 1, **changes: object) -> Subscription:
+    """A subscription to all events of ``order``, at a host of its own."""
+    values: dict[str, object] = {
+        "id": UUID(int=number),
+        "patterns": "order.*",
+        "url": f"https://customer-{number}.example.com/hooks/{number}?token=query-{number}",
+        "secrets": f"secret number {number}",
+    }
+    return Subscription(**{**values, **changes})  # type: ignore[arg-type]  # Subscription checks each
+
+
+def make_record(kind: OutcomeKind = OutcomeKind.DELIVERED, **changes: object) -> DeliveryRecord:
+    """What is known of a delivery after its first attempt."""
+    reason = Reason.ACCEPTED if kind is OutcomeKind.DELIVERED else Reason.STATUS
+    outcome = Outcome(kind, reason, NOW if kind is OutcomeKind.RETRY else None)
+    subscription = make_subscription()
+    delivery = Delivery(
+        message_id=UUID(int=99),
+        event="order.created",
+        sender=None,
+        subscription=subscription,
+        content_type="application/json",
+        body=b'{"secret":"body"}',
+    )
+    attempt: dict[str, object] = {"number": 1, "started_at": NOW, "duration": 0.0123456, "outcome": outcome}
+    return DeliveryRecord.of(delivery, Attempt(**{**attempt, **changes}))  # type: ignore[arg-type]  # as given

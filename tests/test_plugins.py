@@ -1,0 +1,501 @@
+import sys
+from collections.abc import Callable, Iterable
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+from attrs import define, frozen
+
+from conftest import FakeClock
+from support.stages import CountingTransport
+from thornsdk import HookContext, Plugin, Provided, Settings, StageContext, Thorn, Transport, hookimpl
+from thornsdk.errors import (
+    PluginClashError,
+    PluginLoadError,
+    StageUnavailableError,
+    UnknownStageError,
+)
+from thornsdk.plugins import GROUP, PluginManager, Source
+
+Install = Callable[..., None]
+
+
+def provided(name: str) -> Provided[Transport]:
+    return Provided(name, lambda stage: CountingTransport(), "Counts.")
+
+
+class PigeonPlugin(Plugin):
+    @hookimpl
+    def thornsdk_transports(self, context: HookContext) -> Iterable[Provided[Transport]]:
+        return [provided("pigeon")]
+
+
+class OwlPlugin(Plugin):
+    @hookimpl
+    def thornsdk_transports(self, context: HookContext) -> Iterable[Provided[Transport]]:
+        return [provided("owl")]
+
+
+def source(name: str, distribution: str = "birds 1.0") -> Source:
+    return Source(name, distribution)
+
+
+def manager_of(*plugins: object) -> PluginManager:
+    manager = PluginManager("0.1")
+    for number, plugin in enumerate(plugins):
+        manager.register(plugin, source(f"bird-{number}"))
+    return manager
+
+
+def stage_context(value: str = "pigeon") -> StageContext:
+    return StageContext(settings=Settings(), value=value, clock=FakeClock())
+
+
+PIGEON = """
+    from thornsdk import Plugin, Provided, Transport, hookimpl
+
+    class Pigeon(Transport):
+        schemes = frozenset({"pigeon"})
+        user_agent = "pigeon/1"
+
+        def send(self, request):
+            raise NotImplementedError
+
+    class PigeonPlugin(Plugin):
+        @hookimpl
+        def thornsdk_transports(self, context):
+            return [Provided("pigeon", lambda stage: Pigeon(), "Sends by pigeon.")]
+"""
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
+    """Installs distributions, as pip would leave them, on a path of the test's own."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def install_one(name: str, module: str, code: str, points: str, version: str = "1.0") -> None:
+        (tmp_path / f"{module}.py").write_text(dedent(code))
+        info = tmp_path / f"{name.replace('-', '_')}-{version}.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        (info / "entry_points.txt").write_text(f"[{GROUP}]\n{points}\n")
+        monkeypatch.delitem(sys.modules, module, raising=False)
+
+    return install_one
+
+
+def strangers(tmp_path: Path) -> list[EntryPoint]:
+    """The entry points of what `install` has installed."""
+    return [
+        one
+        for one in entry_points(group=GROUP)
+        if one.dist is not None and Path(str(one.dist.locate_file(""))) == tmp_path
+    ]
+
+
+# What is installed
+
+
+def test_an_installed_plugin_is_loaded_and_builds_its_stage(install: Install, tmp_path: Path) -> None:
+    install("pigeon-post", "pigeon_post", PIGEON, "pigeon = pigeon_post:PigeonPlugin")
+    manager = PluginManager("0.1")
+    manager.load(strangers(tmp_path))
+    assert manager.loaded == (Source("pigeon", "pigeon-post 1.0"),)
+    assert manager.transports().build("pigeon", stage_context()).schemes == {"pigeon"}
+
+
+def test_a_thorn_uses_what_is_installed(install: Install) -> None:
+    install("pigeon-post", "pigeon_post", PIGEON, "pigeon = pigeon_post:PigeonPlugin")
+    with Thorn(transport=["urllib3", "pigeon"]) as thorn:
+        assert thorn.pipeline.by_scheme.keys() == {"http", "https", "pigeon"}
+
+
+def test_the_built_in_plugins_come_in_by_the_same_door() -> None:
+    manager = PluginManager("0.1")
+    manager.load()
+    ours = [one.plugin for one in manager.loaded if one.distribution.startswith("thornsdk ")]
+    assert ours == sorted(ours)
+    assert {"default", "disabled", "json", "memory", "sqlite", "urllib3"} <= set(ours)
+    assert {"json", "form"} <= manager.serializers().offers.keys()
+    assert {"hook-hmac", "standard-webhooks"} <= manager.signers().offers.keys()
+    assert {"default", "disabled"} <= manager.dispatchers().offers.keys()
+    assert {"memory", "sqlite"} <= manager.stores().offers.keys()
+    assert manager.observers().offers == {}
+
+
+def test_plugins_are_loaded_by_distribution_then_by_name_whatever_their_order(
+    install: Install, tmp_path: Path
+) -> None:
+    empty = "from thornsdk import Plugin\nclass Two(Plugin): pass\n"
+    install("bbb", "plugin_b", empty, "x = plugin_b:Two\na = plugin_b:Two")
+    install("aaa", "plugin_a", empty, "z = plugin_a:Two")
+    points = strangers(tmp_path)
+    for given in (points, points[::-1]):
+        manager = PluginManager("0.1")
+        manager.load(given)
+        assert [str(one) for one in manager.loaded] == [
+            "plugin 'z' of aaa 1.0",
+            "plugin 'a' of bbb 1.0",
+            "plugin 'x' of bbb 1.0",
+        ]
+
+
+def test_two_distributions_may_call_their_plugins_alike(install: Install, tmp_path: Path) -> None:
+    install("bird-post", "bird_post", PIGEON, "post = bird_post:PigeonPlugin")
+    install("owl-post", "owl_post", PIGEON.replace('"pigeon"', '"owl"'), "post = owl_post:PigeonPlugin")
+    manager = PluginManager("0.1")
+    manager.load(strangers(tmp_path))
+    assert list(manager.transports().offers) == ["pigeon", "owl"]
+
+
+def test_a_plugin_that_fails_names_itself_its_distribution_and_its_version(
+    install: Install, tmp_path: Path
+) -> None:
+    install("broken-post", "broken_post", "1 / 0", "broken = broken_post:Plugin", version="2.3")
+    with pytest.raises(PluginLoadError) as caught:
+        PluginManager("0.1").load(strangers(tmp_path))
+    assert str(caught.value) == (
+        "plugin 'broken' of broken-post 2.3 cannot be loaded: ZeroDivisionError: division by zero. "
+        "Mend or remove it, or leave it out with THORN_PLUGINS_BLOCK=broken"
+    )
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+
+
+def test_a_plugin_whose_class_is_not_there_fails_to_load(install: Install, tmp_path: Path) -> None:
+    install("half-post", "half_post", "", "half = half_post:Nothing")
+    with pytest.raises(PluginLoadError, match=r"'half' of half-post 1\.0 .*has no attribute 'Nothing'"):
+        PluginManager("0.1").load(strangers(tmp_path))
+
+
+def test_an_entry_point_without_a_distribution_says_so() -> None:
+    point = EntryPoint("loose", "math:nothing", GROUP)
+    with pytest.raises(PluginLoadError, match="'loose' of an unknown distribution"):
+        PluginManager("0.1").load([point])
+
+
+# What is missing
+
+
+NEEDY = "import a_package_that_nobody_has\n"
+
+
+def test_a_missing_import_harms_nobody_who_does_not_ask_for_the_plugin(
+    install: Install, tmp_path: Path
+) -> None:
+    install("needy-post", "needy_post", NEEDY, "needy = needy_post:Plugin [birds]")
+    install("pigeon-post", "pigeon_post", PIGEON, "pigeon = pigeon_post:PigeonPlugin")
+    manager = PluginManager("0.1")
+    manager.load(strangers(tmp_path))
+    assert list(manager.missing) == ["needy"]
+    assert manager.transports().build("pigeon", stage_context()).user_agent == "pigeon/1"
+
+
+def test_a_missing_import_is_told_with_what_to_install_to_whoever_asks_for_the_plugin(
+    install: Install, tmp_path: Path
+) -> None:
+    install("needy-post", "needy_post", NEEDY, "needy = needy_post:Plugin [birds]")
+    manager = PluginManager("0.1")
+    manager.load(strangers(tmp_path))
+    with pytest.raises(StageUnavailableError) as caught:
+        manager.transports().build("needy", stage_context())
+    assert str(caught.value) == (
+        "plugin 'needy' of needy-post 1.0 is unavailable "
+        "(No module named 'a_package_that_nobody_has'): pip install 'needy-post[birds]'"
+    )
+
+
+def test_a_missing_import_is_told_where_a_name_is_unknown_for_it_may_be_the_cause(
+    install: Install, tmp_path: Path
+) -> None:
+    install("needy-post", "needy_post", NEEDY, "needy = needy_post:Plugin")
+    manager = PluginManager("0.1")
+    manager.load(strangers(tmp_path))
+    with pytest.raises(UnknownStageError) as caught:
+        manager.transports().build("swallow", stage_context())
+    assert str(caught.value) == (
+        "there is no transport 'swallow'; there are: none. plugin 'needy' of needy-post 1.0 is unavailable "
+        "(No module named 'a_package_that_nobody_has'): install what is missing"
+    )
+
+
+@pytest.mark.parametrize(
+    ("extra", "told"),
+    [("thornsdk[pigeon]", "pip install 'thornsdk[pigeon]'"), ("", "mend plugin 'bird-0' of birds 1.0")],
+)
+def test_a_factory_that_lacks_a_package_says_what_to_install(extra: str, told: str) -> None:
+    def build(stage: StageContext) -> Transport:
+        raise ImportError("No module named 'loft'")
+
+    class NeedyPlugin(Plugin):
+        @hookimpl
+        def thornsdk_transports(self, context: HookContext) -> Iterable[Provided[Transport]]:
+            return [Provided("pigeon", build, "Needs a loft.", extra)]
+
+    with pytest.raises(StageUnavailableError) as caught:
+        manager_of(NeedyPlugin()).transports().build("pigeon", stage_context())
+    assert str(caught.value) == f"the transport 'pigeon' is unavailable (No module named 'loft'): {told}"
+
+
+# Names
+
+
+def test_a_name_that_two_provide_is_an_error_that_names_both_and_says_how_to_choose() -> None:
+    manager = PluginManager("0.1")
+    manager.register(PigeonPlugin(), Source("pigeon", "birds 1.0"))
+    manager.register(PigeonPlugin(), Source("dove", "doves 2.0"))
+    with pytest.raises(PluginClashError) as caught:
+        manager.transports()
+    assert str(caught.value) == (
+        "the transport 'pigeon' is provided twice, by plugin 'pigeon' of birds 1.0 and by plugin 'dove' of "
+        "doves 2.0. Leave one out: THORN_PLUGINS_BLOCK=pigeon or THORN_PLUGINS_BLOCK=dove"
+    )
+
+
+def test_where_clashing_plugins_are_called_alike_the_choice_names_the_distributions(
+    install: Install, tmp_path: Path
+) -> None:
+    install("bird-post", "bird_post", PIGEON, "pigeon = bird_post:PigeonPlugin")
+    install("dove-post", "dove_post", PIGEON, "pigeon = dove_post:PigeonPlugin")
+    clashing = PluginManager("0.1")
+    clashing.load(strangers(tmp_path))
+    with pytest.raises(PluginClashError) as caught:
+        clashing.transports()
+    assert caught.value.choices == ("bird-post:pigeon", "dove-post:pigeon")
+    chosen = PluginManager("0.1", frozenset({caught.value.choices[0]}))
+    chosen.load(strangers(tmp_path))
+    assert chosen.transports().offers["pigeon"].source.distribution == "dove-post 1.0"
+
+
+def test_a_clash_elsewhere_harms_nobody_who_asks_for_another_kind_of_stage() -> None:
+    manager = manager_of(PigeonPlugin(), PigeonPlugin())
+    assert manager.signers().offers == {}
+
+
+def test_a_blocked_plugin_is_not_even_imported(install: Install, tmp_path: Path) -> None:
+    install("broken-post", "broken_post", "1 / 0", "broken = broken_post:Plugin")
+    manager = PluginManager("0.1", frozenset({"broken"}))
+    manager.load(strangers(tmp_path))
+    assert manager.loaded == ()
+    assert "broken_post" not in sys.modules
+
+
+def test_the_block_list_is_a_setting() -> None:
+    with pytest.raises(UnknownStageError, match="there is no store 'sqlite'; there are: memory"):
+        Thorn(store="sqlite:///never-made.db", plugins_block=["sqlite"])
+
+
+def test_an_unknown_name_gives_the_nearest_one_and_the_list() -> None:
+    with pytest.raises(UnknownStageError) as caught:
+        manager_of(PigeonPlugin(), OwlPlugin()).transports().build("pigoen", stage_context())
+    assert str(caught.value) == (
+        "there is no transport 'pigoen'; there are: owl, pigeon. Did you mean 'pigeon'?"
+    )
+
+
+def test_an_unknown_name_like_no_other_gives_the_list_alone() -> None:
+    with pytest.raises(UnknownStageError) as caught:
+        manager_of(PigeonPlugin()).transports().build("xyz", stage_context())
+    assert str(caught.value) == "there is no transport 'xyz'; there are: pigeon"
+
+
+# What pluggy passes over in silence
+
+
+def test_plugins_that_are_equal_do_not_clash() -> None:
+    @frozen
+    class BirdPlugin(Plugin):
+        names: tuple[str, ...] = ("pigeon", "owl")
+
+        @hookimpl
+        def thornsdk_transports(self, context: HookContext) -> Iterable[Provided[Transport]]:
+            return [provided(name) for name in calls.pop()]
+
+    calls = [("owl",), ("pigeon",)]
+    assert BirdPlugin() == BirdPlugin()
+    assert list(manager_of(BirdPlugin(), BirdPlugin()).transports().offers) == ["pigeon", "owl"]
+
+
+def test_a_plugin_that_cannot_be_hashed_is_taken() -> None:
+    @define
+    class BirdPlugin(Plugin):
+        @hookimpl
+        def thornsdk_transports(self, context: HookContext) -> Iterable[Provided[Transport]]:
+            return [provided("pigeon")]
+
+    assert list(manager_of(OwlPlugin(), BirdPlugin()).transports().offers) == ["owl", "pigeon"]
+
+
+class KeywordOnly:
+    @hookimpl
+    def thornsdk_transports(self, *, context: HookContext) -> Iterable[Provided[Transport]]:
+        return ()
+
+
+class WithDefault:
+    @hookimpl
+    def thornsdk_transports(self, context: HookContext | None = None) -> Iterable[Provided[Transport]]:
+        return ()
+
+
+class TakesAnything:
+    @hookimpl
+    def thornsdk_transports(self, **context: object) -> Iterable[Provided[Transport]]:
+        return ()
+
+
+@pytest.mark.parametrize("plugin", [KeywordOnly(), WithDefault(), TakesAnything()])
+def test_an_argument_that_would_get_no_value_is_refused(plugin: object) -> None:
+    with pytest.raises(PluginLoadError) as caught:
+        manager_of(plugin)
+    assert caught.value.problem == (
+        "thornsdk_transports must take 'context' plainly, without default, or it gets no value"
+    )
+
+
+def test_an_argument_of_another_name_is_refused() -> None:
+    class OtherName:
+        @hookimpl
+        def thornsdk_transports(self, something: object) -> Iterable[Provided[Transport]]:
+            return ()
+
+    with pytest.raises(PluginLoadError, match="can not be found in the hookspec") as caught:
+        manager_of(OtherName())
+    assert "'something'" in caught.value.problem
+
+
+def test_a_hook_that_does_not_exist_is_refused_with_those_that_do() -> None:
+    class Misspelt(Plugin):
+        @hookimpl
+        def thornsdk_transport(self, context: HookContext) -> Iterable[Provided[Transport]]:
+            return ()
+
+    with pytest.raises(PluginLoadError) as caught:
+        manager_of(Misspelt())
+    assert caught.value.problem == (
+        "there is no hook thornsdk_transport; there are: thornsdk_dispatchers, thornsdk_observers, "
+        "thornsdk_serializers, thornsdk_signers, thornsdk_stores, thornsdk_transports"
+    )
+
+
+def test_a_hook_that_does_not_exist_under_the_name_it_is_marked_with_is_refused() -> None:
+    class Misspelt(Plugin):
+        @hookimpl(specname="thornsdk_pigeons")
+        def pigeons(self, context: HookContext) -> Iterable[Provided[Transport]]:
+            return ()
+
+    with pytest.raises(PluginLoadError, match="thornsdk_pigeons"):
+        manager_of(Misspelt())
+
+
+def test_a_hook_without_its_mark_is_refused() -> None:
+    class Unmarked(Plugin):
+        def thornsdk_transports(self, context: HookContext) -> Iterable[Provided[Transport]]:
+            return [provided("pigeon")]
+
+    with pytest.raises(PluginLoadError) as caught:
+        manager_of(Unmarked())
+    assert caught.value.problem == (
+        "thornsdk_transports is not marked with @hookimpl, so it would never be called"
+    )
+
+
+def test_a_hook_that_raises_is_an_error_that_names_its_plugin() -> None:
+    class Broken(Plugin):
+        @hookimpl
+        def thornsdk_transports(self, context: HookContext) -> Iterable[Provided[Transport]]:
+            raise LookupError("no pigeons")
+
+    with pytest.raises(PluginLoadError) as caught:
+        manager_of(PigeonPlugin(), Broken()).transports()
+    assert caught.value.plugin == "bird-1"
+    assert caught.value.problem == "thornsdk_transports raised LookupError: no pigeons"
+
+
+def test_a_hook_that_raises_harms_no_other_kind_of_stage() -> None:
+    class Broken(Plugin):
+        @hookimpl
+        def thornsdk_signers(self, context: HookContext) -> list[Provided[object]]:  # type: ignore[override]
+            raise LookupError("no ink")
+
+    assert list(manager_of(Broken(), PigeonPlugin()).transports().offers) == ["pigeon"]
+
+
+def test_a_hook_that_gives_something_else_than_provided_is_refused() -> None:
+    class Wrong:
+        @hookimpl
+        def thornsdk_transports(self, context: HookContext) -> list[object]:
+            return [CountingTransport()]
+
+    with pytest.raises(PluginLoadError) as caught:
+        manager_of(Wrong()).transports()
+    assert caught.value.problem == (
+        "thornsdk_transports gave a CountingTransport; it takes a list of Provided"
+    )
+
+
+def test_a_hook_that_gives_nothing_provides_nothing() -> None:
+    class Silent:
+        @hookimpl
+        def thornsdk_transports(self, context: HookContext) -> None:
+            return None
+
+    assert manager_of(Silent()).transports().offers == {}
+
+
+def test_the_hooks_of_the_base_class_provide_nothing() -> None:
+    plugin, context = Plugin(), HookContext(version="0.1")
+    hooks = (
+        plugin.thornsdk_serializers,
+        plugin.thornsdk_signers,
+        plugin.thornsdk_transports,
+        plugin.thornsdk_dispatchers,
+        plugin.thornsdk_stores,
+        plugin.thornsdk_observers,
+    )
+    assert [list(hook(context)) for hook in hooks] == [[]] * len(hooks)
+
+
+def test_a_hook_is_told_the_version_that_asks() -> None:
+    versions = []
+
+    class Curious(Plugin):
+        @hookimpl
+        def thornsdk_transports(self, context: HookContext) -> Iterable[Provided[Transport]]:
+            versions.append(context.version)
+            return ()
+
+    manager_of(Curious()).transports()
+    assert versions == ["0.1"]
+
+
+def test_a_provided_stage_needs_a_name() -> None:
+    with pytest.raises(ValueError, match="name"):
+        provided("")
+
+
+# Whose it is
+
+
+def test_what_one_manager_holds_another_does_not() -> None:
+    manager_of(PigeonPlugin())
+    assert manager_of().transports().offers == {}
+
+
+def test_a_plugin_given_to_one_thorn_is_unknown_to_the_next() -> None:
+    with Thorn(plugins=[PigeonPlugin()], transport="pigeon"):
+        pass
+    with pytest.raises(UnknownStageError, match="there is no transport 'pigeon'"):
+        Thorn(transport="pigeon")
+
+
+class OtherUrllib3Plugin(Plugin):
+    @hookimpl
+    def thornsdk_transports(self, context: HookContext) -> Iterable[Provided[Transport]]:
+        return [provided("urllib3")]
+
+
+def test_a_plugin_given_in_code_is_named_as_such_where_it_clashes() -> None:
+    with pytest.raises(PluginClashError, match="plugin 'OtherUrllib3Plugin' of the application") as caught:
+        Thorn(plugins=[OtherUrllib3Plugin()])
+    assert "THORN_PLUGINS_BLOCK=urllib3" in str(caught.value)

@@ -138,7 +138,8 @@ def _ipv6(host: str) -> str:
     try:
         return str(IPv6Address(host))
     except AddressValueError:
-        _refuse("its host is not an IPv6 address")
+        # The cause quotes the host.
+        raise InvalidURL("this URL cannot be used: its host is not an IPv6 address") from None
 
 
 def _port(parts: SplitResult) -> int:

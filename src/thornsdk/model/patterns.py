@@ -43,7 +43,8 @@ def covering(event: str) -> frozenset[str]:
         event: The event's name, of n segments.
 
     Returns:
-        The patterns' texts: 2 for n = 1, 5 for n = 2, at most a Fibonacci number, F(2n + 1), in general.
+        The texts of the patterns. There are 2 for n = 1, 5 for n = 2, and never more than F(2n + 1), a
+        Fibonacci number.
     """
     segments = check_event_name(event).split(".")
     # ends[i]: what can stand for the first i segments.

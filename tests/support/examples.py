@@ -1,0 +1,117 @@
+"""Runs the examples of README and docs, against real servers on loopback.
+
+An example may send to `https://example.com/hooks`: the connection is opened to a server of ours, which has a
+certificate for that name from an authority of ours. Nothing else is changed, and nothing leaves the machine.
+"""
+
+import doctest
+import logging
+import ssl
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+import structlog
+import trustme
+from attrs import define, field
+from sybil import Sybil
+from sybil.parsers.myst import CodeBlockParser, PythonCodeBlockParser, SkipParser
+
+from support.console import evaluate_console
+from support.endpoint import Behaviour, Endpoint
+from thornsdk import AddressRules, Thorn, literal_address
+from thornsdk_plugins.urllib3.deadline import Deadline, DeadlineSocket
+from thornsdk_plugins.urllib3.dial import Dialer
+
+ROOT = Path(__file__).parents[2]
+LOOPBACK = AddressRules(allow=["127.0.0.0/8"])
+
+_dial = Dialer.dial
+
+
+@define
+class Web:
+    """The hosts that examples send to."""
+
+    stack: ExitStack
+    authority: trustme.CA
+    servers: dict[tuple[str, int], int] = field(factory=dict)
+    example: Endpoint = field(init=False)
+    strays: list[str] = field(factory=list)
+
+    def open(self, host: str = "example.com", port: int = 443, behave: Behaviour | None = None) -> Endpoint:
+        tls = None
+        if port == 443:
+            tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self.authority.issue_cert(host).configure_cert(tls)
+        endpoint = self.stack.enter_context(Endpoint(behave, tls))
+        self.servers[host, port] = endpoint.port
+        return endpoint
+
+    def at(self, host: str, port: int, server_port: int) -> None:
+        """From now on, a server of the example itself listens there."""
+        self.servers[host, port] = server_port
+
+    def close(self, host: str = "example.com", port: int = 443) -> None:
+        """From now on, nothing listens there."""
+        del self.servers[host, port]
+
+    def dial(self, dialer: Dialer, host: str, port: int, deadline: Deadline) -> DeadlineSocket:
+        if (server_port := self.servers.get((host, port))) is not None:
+            return _dial(Dialer(LOOPBACK), "127.0.0.1", server_port, deadline)
+        address = literal_address(host)
+        if host in {"example.com", "localhost"} or (address is not None and address.is_loopback):
+            raise ConnectionRefusedError
+        if address is None or dialer.rules.forbidden(address) is None:
+            self.strays.append(f"{host}:{port}")
+            raise ConnectionRefusedError
+        return _dial(dialer, host, port, deadline)
+
+
+@pytest.fixture(scope="module")
+def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
+    """The web as the examples of one document see it, and an empty folder to work in."""
+    folder = tmp_path_factory.mktemp("example")
+    thorns: list[Thorn] = []
+    make_thorn = Thorn.__init__
+
+    def make(self: Thorn, **options: object) -> None:
+        make_thorn(self, **options)  # type: ignore[arg-type]  # passed on as they came
+        thorns.append(self)
+
+    def dial(self: Dialer, host: str, port: int, deadline: Deadline) -> DeadlineSocket:
+        return one.dial(self, host, port, deadline)
+
+    def close_thorns() -> None:
+        for thorn in thorns:
+            thorn.close()
+
+    with pytest.MonkeyPatch.context() as patch, ExitStack() as servers, ExitStack() as stack:
+        one = Web(servers, trustme.CA())
+        one.authority.cert_pem.write_to_path(str(folder / "authority.pem"))
+        patch.setenv("SSL_CERT_FILE", str(folder / "authority.pem"))
+        patch.setattr(Thorn, "__init__", make)
+        patch.setattr(Dialer, "dial", dial)
+        patch.chdir(folder)
+        stack.callback(structlog.reset_defaults)
+        level = logging.getLogger("thornsdk").level
+        stack.callback(lambda: logging.getLogger("thornsdk").setLevel(level))
+        stack.callback(close_thorns)
+        one.example = one.open()
+        yield one
+        stack.close()
+        assert not one.strays, f"examples would have left this machine for {one.strays}"
+
+
+collect = Sybil(
+    parsers=[
+        PythonCodeBlockParser(doctest_optionflags=doctest.ELLIPSIS),
+        CodeBlockParser("console", evaluate_console),
+        SkipParser(),
+    ],
+    patterns=["README.md", "docs/*.md", "docs/**/*.md"],
+    excludes=["docs/_build/**"],
+    path=str(ROOT),
+    fixtures=["web"],
+).pytest()

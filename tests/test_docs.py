@@ -1,0 +1,179 @@
+import doctest
+import importlib
+import pkgutil
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from html import unescape
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from attrs import evolve
+
+import thornsdk
+import thornsdk_plugins
+from conftest import OpenEndpoint, OpenThorn
+from support.endpoint import Endpoint, answers
+from support.examples import Web
+from thornsdk import OutcomeKind, Plugin, Reason, errors, logs, receive
+from thornsdk.settings import setting_fields, setting_name
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+
+
+def read(page: str) -> str:
+    return (DOCS / f"{page}.md").read_text(encoding="utf-8")
+
+
+def first_column(text: str) -> list[str]:
+    return re.findall(r"^\| `([^`]+)` \|", text, re.MULTILINE)
+
+
+def section(text: str, heading: str) -> str:
+    """Gives what stands under a heading, up to the next one of its level."""
+    return text.partition(f"\n{heading}\n")[2].partition("\n## ")[0]
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The docs, built."""
+    pytest.importorskip("sphinx")
+    folder = tmp_path_factory.mktemp("docs")
+    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-n", "-q", "-b", "html"]
+    done = subprocess.run(
+        [*command, "-d", str(folder / "doctrees"), str(DOCS), str(folder / "html")],
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return folder / "html"
+
+
+def html(built: Path, page: str) -> str:
+    return (built / f"{page}.html").read_text(encoding="utf-8")
+
+
+def test_every_setting_stands_in_the_reference_with_what_it_takes(built: Path) -> None:
+    page = unescape(re.sub(r"<[^>]+>", "", html(built, "reference/settings")))
+    for one in setting_fields():
+        assert re.search(rf"^{setting_name(one)}\b", page, re.MULTILINE), setting_name(one)
+        assert str(one.metadata["takes"]).replace("`", "") in page
+
+
+def test_every_outcome_and_every_reason_stands_in_the_reference(built: Path) -> None:
+    page = html(built, "reference/outcomes")
+    cells = set(re.findall(r'<td><p><code[^>]*><span class="pre">(\w+)</span></code></p></td>', page))
+    assert cells == {*OutcomeKind, *Reason}
+
+
+@pytest.mark.parametrize("name", thornsdk.__all__)
+def test_every_public_name_stands_in_the_api(built: Path, name: str) -> None:
+    assert f'id="thornsdk.{name}"' in html(built, "reference/api")
+
+
+def test_every_error_stands_in_the_api(built: Path) -> None:
+    page = html(built, "reference/api")
+    for name, value in vars(errors).items():
+        if isinstance(value, type) and issubclass(value, errors.ThornError):
+            assert f'id="thornsdk.errors.{name}"' in page, name
+
+
+def test_what_a_receiver_needs_stands_in_the_api(built: Path) -> None:
+    page = html(built, "reference/api")
+    for value in (receive.verify, receive.Received, receive.Scheme):
+        assert f'id="thornsdk.receive.{value.__name__}"' in page
+
+
+def test_the_log_reference_lists_the_fields_of_an_attempt(
+    open_endpoint: OpenEndpoint, open_thorn: OpenThorn
+) -> None:
+    endpoint = open_endpoint(answers(503))
+    thorn = open_thorn(endpoint)
+    thorn.subscribe("*", endpoint.url)
+    record = thorn.event("order.created").send({}).outcomes.problems[0]
+    told = evolve(record, last=evolve(record.last, detail="more to say"))
+    assert first_column(section(read("reference/logs"), "## Attempts")) == list(logs.attempt_fields(told))
+
+
+def test_the_log_reference_lists_every_log_event() -> None:
+    source = Path(logs.__file__).read_text(encoding="utf-8")
+    told = set(re.findall(r'self\._tell\([^"]*"([a-z_.]+)"', source))
+    told |= {f"delivery.{kind}" for kind in OutcomeKind} | {"message.disabled"}
+    assert set(first_column(section(read("reference/logs"), "## All events"))) == told
+
+
+def test_the_headers_page_lists_what_is_sent(endpoint: Endpoint, open_thorn: OpenThorn) -> None:
+    thorn = open_thorn(endpoint)
+    thorn.subscribe("*", endpoint.url)
+    thorn.event("order.created").send({})
+    of_http = {"host", "content-length", "accept-encoding"}
+    sent = {name.lower() for name, _ in endpoint.seen[0].headers}
+    listed = first_column(read("reference/headers"))
+    assert {name.lower() for name in listed} == sent - of_http
+
+
+def test_every_hook_has_a_section() -> None:
+    hooks = {name for name in vars(Plugin) if name.startswith("thornsdk_")}
+    assert set(re.findall(r"^## `(thornsdk_\w+)`$", read("reference/hooks"), re.MULTILINE)) == hooks
+
+
+def test_the_built_in_stages_of_a_hook_are_named_in_its_section(open_thorn: OpenThorn) -> None:
+    plugins = open_thorn().plugins
+    page = read("reference/hooks")
+    for stage in ("serializers", "signers", "transports", "dispatchers", "stores"):
+        named = section(page, f"## `thornsdk_{stage}`").partition("Built in: ")[2]
+        assert sorted(re.findall(r"`([\w-]+)`", named)) == sorted(getattr(plugins, stage)().offers)
+
+
+def test_every_command_has_a_section_with_its_options() -> None:
+    click = pytest.importorskip("click")
+    from thornsdk.cli.app import cli
+
+    page = read("reference/command-line")
+    listed = re.findall(r"^## `thornsdk ([a-z]+)", page, re.MULTILINE)
+    assert sorted(listed) == sorted(cli.commands)
+    for name, command in cli.commands.items():
+        heading = next(line for line in page.splitlines() if re.match(rf"## `thornsdk {name}\b", line))
+        options = {one.opts[0] for one in command.params if isinstance(one, click.Option)}
+        # What stands in a console block is an example.
+        text = re.sub(r"```.*?```", "", section(page, heading), flags=re.DOTALL)
+        assert set(re.findall(r"`(--[a-z-]+)", text)) == options, name
+
+
+def test_no_page_is_missing_from_the_readme() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    pages = {str(page.relative_to(ROOT)) for page in DOCS.glob("*/*.md") if "_" not in page.parent.name}
+    pages -= {"docs/reference/api.md"}
+    assert pages <= set(re.findall(r"\((docs/[^)]+)\)", readme))
+
+
+def test_every_link_of_the_readme_leads_somewhere() -> None:
+    for page in ("README.md", "CONTRIBUTING.md"):
+        text = (ROOT / page).read_text(encoding="utf-8")
+        for target in re.findall(r"\]\((?!https?://)([^)]+)\)", text):
+            assert (ROOT / target).exists(), f"{page}: {target}"
+
+
+def modules() -> Iterator[ModuleType]:
+    for package in (thornsdk, thornsdk_plugins):
+        for one in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            if not one.name.endswith("__main__"):
+                yield importlib.import_module(one.name)
+
+
+EXAMPLES = [
+    example for module in modules() for example in doctest.DocTestFinder().find(module) if example.examples
+]
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
+def test_the_example_in_a_docstring_runs(example: doctest.DocTest, web: Web) -> None:
+    lines: list[str] = []
+    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS, verbose=False)
+    runner.run(example, out=lines.append)
+    assert not runner.failures, "".join(lines)

@@ -1,0 +1,521 @@
+import time
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Iterator
+from datetime import timedelta
+from typing import cast
+from uuid import UUID, uuid4
+
+import pytest
+from attrs import evolve
+
+from conftest import FakeClock, OpenEndpoint
+from support.endpoint import Handler, Seen
+from support.stages import (
+    NOW,
+    BrokenObserver,
+    CountingSerializer,
+    ProgrammedTransport,
+    RecordingObserver,
+    RecordingSigner,
+    RecordingTransport,
+    answered,
+    make_pipeline,
+    make_subscription,
+    says_status,
+)
+from thornsdk import (
+    AddressRules,
+    Audience,
+    DeliveryRecord,
+    DeliveryState,
+    Dispatch,
+    Exchange,
+    Message,
+    OutcomeKind,
+    Pipeline,
+    Reason,
+    Request,
+    Response,
+    RetryPolicy,
+    Subscription,
+    Terms,
+    Transport,
+)
+from thornsdk.engine import Engine, Sources
+from thornsdk.errors import NotFound, SerializationError, StoreFull
+from thornsdk.logs import DeliveryLog
+from thornsdk.run import Conditions
+from thornsdk_plugins.json import JsonSerializer
+from thornsdk_plugins.memory import MemoryStore
+from thornsdk_plugins.urllib3 import PooledTransport
+
+TERMS = Terms(timeout=3.0, retry=RetryPolicy.fixed(times=2, delay=60))
+FORM = "application/x-www-form-urlencoded"
+
+
+def store_with(*subscriptions: Subscription) -> MemoryStore:
+    store = MemoryStore()
+    store.put(subscriptions)
+    return store
+
+
+class House:
+    """An engine with everything that it needs."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline | Transport,
+        *stored: Subscription,
+        static: Iterable[Subscription] = (),
+        clock: FakeClock | None = None,
+        rules: AddressRules | None = None,
+        terms: Terms = TERMS,
+    ) -> None:
+        self.pipeline = pipeline if isinstance(pipeline, Pipeline) else make_pipeline([pipeline])
+        assert self.pipeline.store is not None
+        self.store = self.pipeline.store
+        self.store.put(stored)
+        self.static = list(static)
+        self.clock = clock or FakeClock()
+        self.terms = terms
+        sources = Sources(store=self.store, static=lambda event, sender: self.static, terms=lambda _: terms)
+        conditions = Conditions(
+            pipeline=self.pipeline,
+            rules=rules or AddressRules(),
+            product="Thorn/test",
+            clock=self.clock,
+            random=lambda: 0.0,
+            log=DeliveryLog(),
+        )
+        self.engine = Engine(sources, conditions)
+
+    def dispatch(
+        self, payload: object = 42, *, sender: str | None = None, broadcast: bool = False
+    ) -> Dispatch:
+        event = "order.created"
+        message = Message[object](
+            id=uuid4(), event=event, payload=payload, created_at=self.clock(), sender=sender
+        )
+        first = self.pipeline.serializers[0]
+        return Dispatch(
+            message=message,
+            audience=Audience(event=event, sender=sender, broadcast=broadcast),
+            content_type=first.content_type,
+            body=first.serialize(payload),
+            terms=self.terms,
+        )
+
+    def send(self, payload: object = 42) -> list[DeliveryRecord]:
+        dispatch = self.dispatch(payload)
+        return list(self.engine.deliver(dispatch, self.engine.matching(dispatch)))
+
+    def state(self, record: DeliveryRecord) -> DeliveryState:
+        kept = self.store.delivery(record.id)
+        assert kept is not None
+        return kept.state
+
+
+# Whom it reaches
+
+
+def test_stored_and_static_subscriptions_come_as_one_stream_sorted_by_origin() -> None:
+    urls = (f"https://{host}.example/" for host in "cbda")
+    c, b, d, a = (make_subscription(number, url=url) for number, url in enumerate(urls))
+    house = House(RecordingTransport(), b, d, static=[c, a])
+    hosts = [one.url.host[0] for one in house.engine.matching(house.dispatch())]
+    assert hosts == ["a", "b", "c", "d"]
+
+
+def test_static_subscriptions_obey_patterns_owners_and_state() -> None:
+    static = [
+        make_subscription(1),
+        make_subscription(2, patterns="invoice.*"),
+        make_subscription(3, owner="acme"),
+        make_subscription(4, owner="other"),
+        make_subscription(5, disabled="for a reason"),
+    ]
+    house = House(RecordingTransport(), static=static)
+
+    def reached(dispatch: Dispatch) -> list[int]:
+        return sorted(one.id.int for one in house.engine.matching(dispatch))
+
+    assert reached(house.dispatch()) == [1]
+    assert reached(house.dispatch(sender="acme")) == [1, 3]
+    assert reached(house.dispatch(broadcast=True)) == [1, 3, 4]
+
+
+def test_a_static_subscription_that_configuration_names_twice_gets_a_message_once() -> None:
+    transport = RecordingTransport()
+    house = House(transport, static=[make_subscription(1), make_subscription(1)])
+    assert [one.kind for one in house.send()] == [OutcomeKind.DELIVERED]
+    assert len(transport.requests) == 1
+
+
+def test_a_static_subscription_that_is_stored_too_is_what_the_store_says() -> None:
+    changed = make_subscription(1, url="https://new.example/")
+    house = House(RecordingTransport(), changed, static=[make_subscription(1), make_subscription(2)])
+    assert [one.url.host for one in house.engine.matching(house.dispatch())] == [
+        "customer-2.example.com",
+        "new.example",
+    ]
+
+
+# Bodies
+
+
+def test_a_body_is_written_once_per_message_and_content_type() -> None:
+    json, form = CountingSerializer(), CountingSerializer(FORM)
+    pipeline = make_pipeline([RecordingTransport()], serializers=[json, form])
+    subscriptions = [make_subscription(number) for number in range(1, 6)]
+    forms = [make_subscription(number, content_type=FORM) for number in range(6, 11)]
+    house = House(pipeline, *subscriptions, *forms)
+    assert len(house.send()) == 10
+    assert (json.count, form.count) == (1, 1)
+    house.send()
+    assert (json.count, form.count) == (2, 2)
+
+
+def test_a_body_that_nobody_asks_for_is_not_written() -> None:
+    form = CountingSerializer(FORM)
+    house = House(
+        make_pipeline([RecordingTransport()], serializers=[JsonSerializer(), form]), make_subscription()
+    )
+    house.send()
+    assert form.count == 0
+
+
+def test_each_subscriber_gets_the_body_in_its_content_type() -> None:
+    transport = RecordingTransport()
+    pipeline = make_pipeline([transport], serializers=[JsonSerializer(), CountingSerializer(FORM)])
+    House(pipeline, make_subscription(1), make_subscription(2, content_type=FORM)).send({"id": 42})
+    bodies = {request.url.host: request.body for request in transport.requests}
+    assert bodies == {"customer-1.example.com": b'{"id":42}', "customer-2.example.com": b"{'id': 42}"}
+
+
+@pytest.mark.parametrize(
+    ("problem", "told"),
+    [
+        (SerializationError("$.id", "it is too long"), "at $.id: it is too long"),
+        (
+            LookupError("the text of this error is told nowhere"),
+            "the serializer raised LookupError at stages",
+        ),
+    ],
+)
+def test_a_serializer_that_fails_costs_the_subscribers_of_its_content_type_alone(
+    problem: Exception, told: str
+) -> None:
+    broken = CountingSerializer(FORM, problem)
+    pipeline = make_pipeline([RecordingTransport()], serializers=[JsonSerializer(), broken])
+    subscriptions = [make_subscription(2, content_type=FORM), make_subscription(3, content_type=FORM)]
+    house = House(pipeline, make_subscription(1), *subscriptions)
+    found = {one.subscription_id.int: one for one in house.send()}
+    assert found[1].kind is OutcomeKind.DELIVERED
+    for number in (2, 3):
+        assert found[number].kind is OutcomeKind.FAILED
+        assert found[number].last.outcome.reason is Reason.NOT_SERIALIZABLE
+        assert told in found[number].last.detail
+    assert broken.count == 1
+
+
+def test_a_content_type_that_no_serializer_writes_is_told() -> None:
+    house = House(RecordingTransport(), make_subscription(1, content_type="text/csv"))
+    (record,) = house.send()
+    assert record.last.outcome.reason is Reason.NOT_SERIALIZABLE
+    assert "no serializer writes text/csv" in record.last.detail
+
+
+# What is kept, and who is told
+
+
+def test_every_result_is_kept_and_observed() -> None:
+    observer = RecordingObserver()
+    house = House(
+        make_pipeline([RecordingTransport(says_status(500))], observers=[observer]),
+        make_subscription(1),
+        make_subscription(2),
+    )
+    sent = house.send()
+    assert observer.records == sent
+    assert [house.state(one) for one in sent] == [DeliveryState.PENDING] * 2
+
+
+def test_an_observer_that_raises_is_told_and_harms_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    observer = RecordingObserver()
+    pipeline = make_pipeline([RecordingTransport()], observers=[BrokenObserver(), observer])
+    house = House(pipeline, make_subscription())
+    (record,) = house.send()
+    assert record.kind is OutcomeKind.DELIVERED
+    assert observer.records == [record]
+    assert house.state(record) is DeliveryState.DELIVERED
+    (told,) = [text for text in caplog.messages if text.startswith("observer.failed")]
+    assert "observer=support.stages.BrokenObserver problem=raised LookupError at stages.py:" in told
+    assert "told nowhere" not in told
+
+
+class FailingStore(MemoryStore):
+    """Keeps so many results, and has no room for more."""
+
+    def __init__(self, room: int) -> None:
+        super().__init__()
+        self.room = room
+
+    def record(self, delivery: DeliveryRecord) -> None:
+        if self.room == 0:
+            raise StoreFull("no room")
+        self.room -= 1
+        super().record(delivery)
+
+
+def test_a_store_that_fails_midway_ends_the_message_with_its_error_once_what_is_in_flight_is_told() -> None:
+    def four_at_once(requests: Iterable[Request]) -> Iterator[Exchange]:
+        stream = iter(requests)
+        while head := [one for _, one in zip(range(4), stream, strict=False)]:
+            taken.extend(head)
+            yield from [answered(one) for one in head]
+
+    taken: list[Request] = []
+    observer = RecordingObserver()
+    pipeline = make_pipeline([ProgrammedTransport(four_at_once)], store=FailingStore(2), observers=[observer])
+    house = House(pipeline, *(make_subscription(number) for number in range(1, 10)))
+    with pytest.raises(StoreFull, match="no room"):
+        house.send()
+    assert len(taken) == 4
+    assert len(observer.records) == 4
+    assert len(list(house.store.deliveries())) == 2
+
+
+def test_a_store_that_fails_while_it_streams_ends_the_message_with_its_error() -> None:
+    class Broken(MemoryStore):
+        def matching(self, audience: Audience) -> Iterator[Subscription]:
+            yield make_subscription(1)
+            raise StoreFull("no room")
+
+    house = House(make_pipeline([RecordingTransport()], store=Broken()))
+    with pytest.raises(StoreFull, match="no room"):
+        house.send()
+    assert [one.state for one in house.store.deliveries()] == [DeliveryState.DELIVERED]
+
+
+# 410
+
+
+def test_410_disables_a_stored_subscription(caplog: pytest.LogCaptureFixture) -> None:
+    house = House(RecordingTransport(says_status(410)), make_subscription())
+    (record,) = house.send()
+    assert (record.kind, record.last.outcome.reason) == (OutcomeKind.FAILED, Reason.GONE)
+    kept = house.store.find(UUID(int=1))
+    assert kept is not None
+    assert kept.disabled == "answered 410 (gone) to order.created"
+    assert house.send() == []
+    assert any(text.startswith("subscription.disabled") for text in caplog.messages)
+
+
+def test_410_disables_a_static_subscription_by_way_of_the_store() -> None:
+    house = House(RecordingTransport(says_status(410)), static=[make_subscription()])
+    assert len(house.send()) == 1
+    assert house.send() == []
+
+
+def test_410_for_a_subscription_that_was_removed_meanwhile_disables_nothing() -> None:
+    def removes(request: Request) -> Response:
+        house.store.remove(UUID(int=1))
+        return Response(status=410)
+
+    house = House(RecordingTransport(removes), make_subscription())
+    (record,) = house.send()
+    assert record.last.outcome.reason is Reason.GONE
+    assert house.store.find(UUID(int=1)) is None
+
+
+def test_410_for_a_subscription_that_is_disabled_already_keeps_the_first_reason() -> None:
+    def disables(request: Request) -> Response:
+        house.store.put([make_subscription(1, disabled="first")])
+        return Response(status=410)
+
+    house = House(RecordingTransport(disables), make_subscription())
+    house.send()
+    kept = house.store.find(UUID(int=1))
+    assert kept is not None
+    assert kept.disabled == "first"
+
+
+# Trying again
+
+
+def failing_first(times: int) -> Callable[[Request], Response]:
+    left = [500] * times
+    return lambda request: Response(status=left.pop() if left else 200)
+
+
+def test_a_retry_comes_when_it_is_due_with_the_same_id_and_the_same_bytes() -> None:
+    transport = RecordingTransport(failing_first(1))
+    house = House(transport, make_subscription())
+    (first,) = house.send()
+    house.clock.advance(59)
+    assert list(house.engine.run_due()) == []
+    house.clock.advance(1)
+    (second,) = house.engine.run_due()
+    assert (second.kind, second.last.number, second.id) == (OutcomeKind.DELIVERED, 2, first.id)
+    assert [one.id for one in transport.requests] == [first.id] * 2
+    assert transport.requests[0].body is transport.requests[1].body
+    assert house.state(second) is DeliveryState.DELIVERED
+
+
+def test_a_delivery_is_given_up_where_the_schedule_ends() -> None:
+    house = House(RecordingTransport(says_status(500)), make_subscription())
+    kinds = [one.kind for one in house.send()]
+    while house.clock() < NOW + timedelta(hours=1):
+        house.clock.advance(60)
+        kinds += [one.kind for one in house.engine.run_due()]
+    assert kinds == [OutcomeKind.RETRY, OutcomeKind.RETRY, OutcomeKind.FAILED]
+
+
+def test_many_retries_are_claimed_batch_by_batch() -> None:
+    house = House(RecordingTransport(failing_first(250)), *(make_subscription(n) for n in range(1, 251)))
+    house.send()
+    house.clock.advance(60)
+    assert Counter(one.kind for one in house.engine.run_due()) == {OutcomeKind.DELIVERED: 250}
+
+
+def test_what_one_has_claimed_no_other_takes_until_the_claim_ends() -> None:
+    house = House(RecordingTransport(failing_first(2)), make_subscription(1), make_subscription(2))
+    house.send()
+    house.clock.advance(60)
+    first = cast("Generator[DeliveryRecord, None, None]", house.engine.run_due())
+    next(first)
+    assert list(house.engine.run_due()) == []
+    first.close()  # It dies, before it is told of the second.
+    house.clock.advance(3.0 * 100 + 60)
+    assert len(list(house.engine.run_due())) == 1
+
+
+def test_retries_go_out_in_origin_order() -> None:
+    transport = RecordingTransport(failing_first(3))
+    urls = ("https://c.example/", "https://a.example/", "https://b.example/")
+    house = House(transport, *(make_subscription(number, url=url) for number, url in enumerate(urls)))
+    house.send()
+    house.clock.advance(60)
+    list(house.engine.run_due())
+    assert [one.url.host for one in transport.requests[3:]] == ["a.example", "b.example", "c.example"]
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda store: store.remove(UUID(int=1)),
+        lambda store: store.put([make_subscription(1, disabled="enough")]),
+    ],
+    ids=["removed", "disabled"],
+)
+def test_a_retry_for_a_subscription_that_has_ended_is_given_up_unsent(
+    end: Callable[[MemoryStore], object],
+) -> None:
+    store, transport = store_with(make_subscription()), RecordingTransport(says_status(500))
+    house = House(make_pipeline([transport], store=store))
+    house.send()
+    end(store)
+    house.clock.advance(60)
+    (record,) = house.engine.run_due()
+    assert (record.kind, record.last.outcome.reason) == (OutcomeKind.FAILED, Reason.UNSUBSCRIBED)
+    assert (record.last.number, record.last.detail) == (2, "the subscription was removed or disabled")
+    assert len(transport.requests) == 1
+    assert house.state(record) is DeliveryState.FAILED
+
+
+def test_a_retry_goes_to_the_subscription_as_it_is_now() -> None:
+    transport = RecordingTransport(failing_first(1))
+    house = House(transport, make_subscription())
+    house.send()
+    house.store.put([make_subscription(1, url="https://moved.example/")])
+    house.clock.advance(60)
+    (record,) = house.engine.run_due()
+    assert (record.kind, record.origin) == (OutcomeKind.DELIVERED, "https://moved.example")
+
+
+def test_a_static_subscription_gets_its_retries_too() -> None:
+    transport = RecordingTransport(failing_first(1))
+    house = House(transport, static=[make_subscription(2), make_subscription(1)])
+    house.send()
+    house.clock.advance(60)
+    assert [one.kind for one in house.engine.run_due()] == [OutcomeKind.DELIVERED]
+
+
+def test_a_static_subscription_that_configuration_no_longer_names_gets_no_retry() -> None:
+    house = House(RecordingTransport(says_status(500)), static=[make_subscription()])
+    house.send()
+    house.static = [make_subscription(2)]
+    house.clock.advance(60)
+    (record,) = house.engine.run_due()
+    assert record.last.outcome.reason is Reason.UNSUBSCRIBED
+
+
+# Replay
+
+
+def test_a_replay_sends_what_ended_again_under_the_same_id() -> None:
+    transport = RecordingTransport()
+    house = House(transport, make_subscription())
+    (first,) = house.send()
+    again = house.engine.replay(first.id)
+    assert (again.id, again.last.number, again.kind) == (first.id, 2, OutcomeKind.DELIVERED)
+    assert [one.body for one in transport.requests] == [b"42", b"42"]
+
+
+def test_a_replay_of_what_nobody_knows_is_an_error() -> None:
+    with pytest.raises(NotFound, match=f"there is no delivery {UUID(int=7)} in the store"):
+        House(RecordingTransport()).engine.replay(UUID(int=7))
+
+
+def test_a_replay_of_what_could_not_be_written_says_so_and_sends_nothing() -> None:
+    transport = RecordingTransport()
+    house = House(transport, make_subscription(1, content_type="text/csv"))
+    (first,) = house.send()
+    again = house.engine.replay(first.id)
+    assert again.last.outcome.reason is Reason.NOT_SERIALIZABLE
+    assert "it could not be written when it was sent" in again.last.detail
+    assert transport.requests == []
+
+
+def test_a_replay_for_a_subscription_that_is_gone_is_given_up() -> None:
+    house = House(RecordingTransport(), make_subscription())
+    (first,) = house.send()
+    house.store.remove(UUID(int=1))
+    assert house.engine.replay(first.id).last.outcome.reason is Reason.UNSUBSCRIBED
+
+
+# A thousand
+
+
+def test_of_a_thousand_subscribers_three_are_bad_and_997_are_delivered(open_endpoint: OpenEndpoint) -> None:
+    def behave(handler: Handler, seen: Seen) -> None:
+        if seen.path == "/hooks/hang":
+            handler.close_connection = True
+            handler.wait(30)
+        else:
+            handler.answer(500 if seen.path == "/hooks/500" else 200, b"ok")
+
+    endpoint = open_endpoint(behave)
+    paths = {100: "hang", 500: "500"}
+    subscriptions = [
+        make_subscription(number, url=f"{endpoint.url}/{paths.get(number, number)}")
+        for number in range(1, 1001)
+    ]
+    rules = AddressRules(["127.0.0.0/8"], ports={endpoint.port})
+    pipeline = make_pipeline(
+        [PooledTransport(concurrency=8, rules=rules)],
+        signers=[RecordingSigner(broken_for=frozenset({UUID(int=900)}))],
+    )
+    house = House(pipeline, *subscriptions, rules=rules, terms=evolve(TERMS, timeout=2.0))
+    begin = time.monotonic()
+    found = house.send()
+    pipeline.close()
+    assert time.monotonic() - begin < 50
+    assert Counter(one.kind for one in found)[OutcomeKind.DELIVERED] == 997
+    bad = {one.subscription_id.int: one for one in found if one.kind is not OutcomeKind.DELIVERED}
+    assert {number: one.last.outcome.reason for number, one in bad.items()} == {
+        100: Reason.TIMEOUT,
+        500: Reason.STATUS,
+        900: Reason.STAGE_FAILED,
+    }
+    assert len(endpoint.seen) == 999

@@ -98,7 +98,9 @@ class DeliveryLog:
 
     def _tell(self, level: int, event: str, fields: Fields) -> None:
         if structlog.is_configured():
-            structlog.get_logger(LOGGER).log(level, event, **fields)
+            # Whatever structlog wraps has a method for each level; `log` with a level not all have.
+            tell = getattr(structlog.get_logger(LOGGER), logging.getLevelName(level).lower())
+            tell(event, **fields)
             return
         logger = logging.getLogger(LOGGER)
         if logger.isEnabledFor(level):

@@ -11,12 +11,16 @@ from typing import Any
 import pytest
 import trustme
 from attrs import define
-from support.endpoint import Behaviour, Endpoint
 
-from thornsdk import Thorn
+from support.endpoint import Behaviour, Endpoint
+from support.wire import Listener
+from thornsdk import AddressRules, Thorn
+from thornsdk_plugins.urllib3 import PooledTransport
 
 OpenEndpoint = Callable[..., Endpoint]
 OpenThorn = Callable[..., Thorn]
+OpenTransport = Callable[..., PooledTransport]
+Listen = Callable[..., Listener]
 
 LOOPBACK = "127.0.0.0/8"
 
@@ -103,3 +107,29 @@ def ca_bundle(authority: trustme.CA, tmp_path: Path) -> str:
     path = tmp_path / "ca.pem"
     authority.cert_pem.write_to_path(str(path))
     return str(path)
+
+
+@pytest.fixture
+def open_transport(open_endpoint: OpenEndpoint) -> Iterator[OpenTransport]:
+    """Makes transports that may send to 127.0.0.1 and ::1; they close before the endpoints do."""
+    with ExitStack() as stack:
+
+        def open_one(**options: Any) -> PooledTransport:
+            rules = AddressRules(allow=["127.0.0.1", "::1"])
+            transport = PooledTransport(**{"rules": rules, **options})
+            stack.callback(transport.close)
+            return transport
+
+        yield open_one
+
+
+@pytest.fixture
+def transport(open_transport: OpenTransport) -> PooledTransport:
+    return open_transport()
+
+
+@pytest.fixture
+def listen() -> Iterator[Listen]:
+    """Opens bare listeners; they end with the test."""
+    with ExitStack() as stack:
+        yield lambda *args, **options: stack.enter_context(Listener(*args, **options))

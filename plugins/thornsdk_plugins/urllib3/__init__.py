@@ -6,17 +6,17 @@ from thornsdk import HookContext, Plugin, Provided, StageContext, Transport, hoo
 
 if TYPE_CHECKING:
     from thornsdk_plugins.urllib3.transport import PooledTransport
+else:
+    # PEP 562: loading the plugin must not cost the import of urllib3; building its stage may.
+    def __getattr__(name: str) -> object:
+        if name == "PooledTransport":
+            from thornsdk_plugins.urllib3.transport import PooledTransport
+
+            return PooledTransport
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 __all__ = ["PooledTransport", "Urllib3Plugin"]
-
-
-def __getattr__(name: str) -> object:
-    # PEP 562: loading the plugin must not cost the import of urllib3; building its stage may.
-    if name == "PooledTransport":
-        from thornsdk_plugins.urllib3.transport import PooledTransport
-
-        return PooledTransport
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def _build(stage: StageContext) -> Transport:

@@ -1,13 +1,17 @@
 """urllib3's connections, dialled under rules, and the idle ones that are kept for the next request."""
 
+import http.client
 import os
 import socket
 import ssl
 import threading
+import weakref
 from collections import OrderedDict
+from http import HTTPStatus
 from typing import Final
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.util.response import assert_header_parsing
 
 from thornsdk import Origin
 from thornsdk_plugins.urllib3.deadline import Deadline, DeadlineSocket, DeadlineSSLSocket
@@ -20,9 +24,34 @@ MAX_IDLE: Final = 256
 assert callable(HTTPConnection._new_conn)  # noqa: S101, SLF001
 
 
+class FinalAnswer(http.client.HTTPResponse):
+    """The final answer to a request.
+
+    Interim answers before it, such as 103, are passed over (RFC 9110, section 15.2): http.client would take
+    them for the final one, and what follows for the answer to the next request. A head that cannot be parsed
+    is an error: urllib3 would log it with the whole URL, and could not know where the answer ends.
+    """
+
+    def begin(self) -> None:
+        """Reads the head.
+
+        Raises:
+            HeaderParsingError: If its headers are not headers.
+        """
+        super().begin()
+        assert_header_parsing(self.msg)
+
+    def _read_status(self) -> tuple[str, int, str]:
+        version, status, reason = super()._read_status()  # type: ignore[misc]
+        interim = HTTPStatus.SWITCHING_PROTOCOLS < status < HTTPStatus.OK
+        return version, HTTPStatus.CONTINUE if interim else status, reason
+
+
 class GuardedHTTPConnection(HTTPConnection):
     """An HTTP connection that a dialer opens."""
 
+    response_class = FinalAnswer
+    sock: DeadlineSocket
     dialer: Dialer
     deadline: Deadline
 
@@ -33,8 +62,15 @@ class GuardedHTTPConnection(HTTPConnection):
 class GuardedHTTPSConnection(HTTPSConnection):
     """An HTTPS connection that a dialer opens; the certificate is checked against the name."""
 
+    response_class = FinalAnswer
+    sock: DeadlineSSLSocket
     dialer: Dialer
     deadline: Deadline
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether it is open and silent. Bytes that TLS has taken in already count as well."""
+        return super().is_connected and not self.sock.pending()
 
     def _new_conn(self) -> socket.socket:
         sock = self.dialer.dial(self._dns_host, self.port, self.deadline)
@@ -77,22 +113,13 @@ def open_connection(
     else:
         connection = GuardedHTTPConnection(origin.host, origin.port)
     connection.dialer = dialer
-    prepare(connection, deadline)
+    connection.deadline = deadline
     try:
         connection.connect()
-        prepare(connection, deadline)
     except BaseException:
         connection.close()
         raise
     return connection
-
-
-def prepare(connection: Connection, deadline: Deadline) -> None:
-    """Puts an exchange under its deadline."""
-    connection.deadline = deadline
-    connection.timeout = deadline.remaining()
-    if isinstance(connection.sock, (DeadlineSocket, DeadlineSSLSocket)):
-        connection.sock.deadline = deadline
 
 
 class IdleConnections:
@@ -102,15 +129,12 @@ class IdleConnections:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._pid = os.getpid()
         self._closed = False
-        self._idle: OrderedDict[int, tuple[Origin, Connection]] = OrderedDict()
-        self._by_origin: dict[Origin, list[int]] = {}
+        self._start_empty()
+        _pools.add(self)
 
     def take(self, origin: Origin) -> Connection | None:
         """Gives an idle connection that is still open at the far side, the latest used first, or None."""
-        self._notice_fork()
         while (connection := self._pop(origin)) is not None:
             if connection.is_connected:
                 return connection
@@ -119,7 +143,6 @@ class IdleConnections:
 
     def give(self, origin: Origin, connection: Connection) -> None:
         """Keeps a connection for the next request, or closes it where there is no place or no tomorrow."""
-        self._notice_fork()
         with self._lock:
             dropped = [connection] if self._closed else self._add(origin, connection)
         for one in dropped:
@@ -127,7 +150,6 @@ class IdleConnections:
 
     def close(self) -> None:
         """Closes all, and what is given later as well."""
-        self._notice_fork()
         with self._lock:
             self._closed = True
             idle = [connection for _, connection in self._idle.values()]
@@ -135,6 +157,19 @@ class IdleConnections:
             self._by_origin.clear()
         for connection in idle:
             connection.close()
+
+    def forget(self) -> None:
+        """Lets go of all in a child process: closes its copies of the descriptors, and writes nothing."""
+        idle = [connection for _, connection in self._idle.values()]
+        self._start_empty()
+        for connection in idle:
+            connection.close()
+
+    def _start_empty(self) -> None:
+        # A new lock: after a fork, the old one may be held by a thread that this process does not have.
+        self._lock = threading.Lock()
+        self._idle: OrderedDict[int, tuple[Origin, Connection]] = OrderedDict()
+        self._by_origin: dict[Origin, list[int]] = {}
 
     def _pop(self, origin: Origin) -> Connection | None:
         with self._lock:
@@ -158,12 +193,13 @@ class IdleConnections:
             del self._by_origin[oldest_origin]
         return [oldest]
 
-    def _notice_fork(self) -> None:
-        if self._pid == os.getpid():
-            return
-        # The lock may have been held by a thread that this process does not have. Letting go of the parent's
-        # connections closes this process's copies of their descriptors, and writes nothing to them.
-        self._lock = threading.Lock()
-        self._pid = os.getpid()
-        self._idle = OrderedDict()
-        self._by_origin = {}
+
+_pools: weakref.WeakSet[IdleConnections] = weakref.WeakSet()
+
+
+def _forget_all() -> None:
+    for pool in list(_pools):
+        pool.forget()
+
+
+os.register_at_fork(after_in_child=_forget_all)

@@ -7,7 +7,6 @@ before each operation, the time that is left of the whole exchange.
 import socket
 import ssl
 import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from attrs import frozen
@@ -21,12 +20,10 @@ class Deadline:
     """A moment by which all must be done.
 
     Attributes:
-        at: The moment, on the timer's scale, in seconds.
-        timer: Counts seconds.
+        at: The moment, in seconds on the scale of `time.monotonic`.
     """
 
     at: float
-    timer: Callable[[], float] = time.monotonic
 
     @classmethod
     def after(cls, seconds: float) -> "Deadline":
@@ -39,47 +36,39 @@ class Deadline:
         Raises:
             TimeoutError: If there are none.
         """
-        left = self.at - self.timer()
+        left = self.at - time.monotonic()
         if left <= 0:
             raise TimeoutError("the deadline has passed")
         return left
 
 
 class DeadlineSocket(socket.socket):
-    """A socket whose every operation ends at the deadline."""
+    """A socket whose every operation ends at the deadline. It must be given one before it is used."""
 
-    deadline: Deadline | None = None
+    deadline: Deadline
 
     def recv_into(self, buffer: "WriteableBuffer", nbytes: int = 0, flags: int = 0) -> int:
         """Receives, for as long as the deadline allows."""
-        self._arm()
+        self.settimeout(self.deadline.remaining())
         return super().recv_into(buffer, nbytes, flags)
 
     def sendall(self, data: "ReadableBuffer", flags: int = 0) -> None:
         """Sends all, for as long as the deadline allows."""
-        self._arm()
+        self.settimeout(self.deadline.remaining())
         super().sendall(data, flags)
-
-    def _arm(self) -> None:
-        if self.deadline is not None:
-            self.settimeout(self.deadline.remaining())
 
 
 class DeadlineSSLSocket(ssl.SSLSocket):
-    """A TLS socket whose every operation ends at the deadline."""
+    """A TLS socket whose every operation ends at the deadline. It must be given one before it is used."""
 
-    deadline: Deadline | None = None
+    deadline: Deadline
 
     def recv_into(self, buffer: "WriteableBuffer", nbytes: int | None = None, flags: int = 0) -> int:
         """Receives, for as long as the deadline allows."""
-        self._arm()
+        self.settimeout(self.deadline.remaining())
         return super().recv_into(buffer, nbytes, flags)
 
     def send(self, data: "ReadableBuffer", flags: int = 0) -> int:
         """Sends some, for as long as the deadline allows; `sendall` goes by this."""
-        self._arm()
+        self.settimeout(self.deadline.remaining())
         return super().send(data, flags)
-
-    def _arm(self) -> None:
-        if self.deadline is not None:
-            self.settimeout(self.deadline.remaining())

@@ -64,7 +64,7 @@ class Dialer:
             try:
                 answer.put(self.resolver(host, port))
             except Exception as exc:
-                answer.put(exc)  # It is raised again where the answer is waited for.
+                answer.put(exc)  # It is told where the answer is waited for.
 
         # A look-up cannot be interrupted; in a thread of its own, it can be left behind at the deadline.
         threading.Thread(target=ask, name="thornsdk-lookup", daemon=True).start()
@@ -72,10 +72,8 @@ class Dialer:
             found = answer.get(timeout=deadline.remaining())
         except queue.Empty:
             raise TimeoutError("the name was not resolved before the deadline") from None
-        if isinstance(found, (OSError, UnicodeError)):
-            raise TransportError(Reason.NAME_NOT_RESOLVED, f"{host} has no address") from found
         if isinstance(found, Exception):
-            raise found
+            raise TransportError(Reason.NAME_NOT_RESOLVED, f"{host} has no address") from found
         if not found:
             raise TransportError(Reason.NAME_NOT_RESOLVED, f"{host} has no address")
         return found

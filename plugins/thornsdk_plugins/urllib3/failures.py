@@ -4,7 +4,7 @@ import errno
 import http.client
 import ssl
 
-from urllib3.exceptions import HTTPError, ProtocolError, ReadTimeoutError
+from urllib3.exceptions import ProtocolError, ReadTimeoutError
 from urllib3.exceptions import SSLError as Urllib3SSLError
 
 from thornsdk import Reason
@@ -23,7 +23,8 @@ _UNREACHABLE = frozenset(
         errno.EAFNOSUPPORT,
     }
 )
-_TOO_LARGE = ("got more than", "header line", "status line")
+# These are raised ``from`` what they wrap.
+_WRAPPERS = (ProtocolError, ReadTimeoutError, Urllib3SSLError)
 
 
 def translate(error: Exception) -> TransportError:
@@ -37,15 +38,13 @@ def translate(error: Exception) -> TransportError:
 
 def _root(error: BaseException) -> BaseException:
     """Takes the error out of urllib3's wrappers."""
-    if isinstance(error, (ProtocolError, Urllib3SSLError)):
-        inner = next((arg for arg in error.args[::-1] if isinstance(arg, BaseException)), error.__cause__)
-        if inner is not None:
-            return _root(inner)
+    while isinstance(error, _WRAPPERS) and error.__cause__ is not None:
+        error = error.__cause__
     return error
 
 
 def _meaning(error: BaseException) -> tuple[Reason, str]:
-    if isinstance(error, (TimeoutError, ReadTimeoutError)):
+    if isinstance(error, TimeoutError):
         return Reason.TIMEOUT, "the deadline passed"
     if isinstance(error, ssl.SSLCertVerificationError):
         return _certificate(error)
@@ -60,9 +59,7 @@ def _meaning(error: BaseException) -> tuple[Reason, str]:
         return _os_error(error)
     if isinstance(error, http.client.HTTPException):
         return _http(error)
-    if isinstance(error, HTTPError):
-        return Reason.PROTOCOL_ERROR, f"the answer cannot be read ({type(error).__name__})"
-    return Reason.PROTOCOL_ERROR, f"the answer is not HTTP ({type(error).__name__})"
+    return Reason.PROTOCOL_ERROR, f"the answer cannot be read ({type(error).__name__})"
 
 
 def _certificate(error: ssl.SSLCertVerificationError) -> tuple[Reason, str]:
@@ -89,6 +86,6 @@ def _os_error(error: OSError) -> tuple[Reason, str]:
 
 
 def _http(error: http.client.HTTPException) -> tuple[Reason, str]:
-    if isinstance(error, http.client.LineTooLong) or any(text in str(error) for text in _TOO_LARGE):
+    if isinstance(error, http.client.LineTooLong) or str(error).startswith("got more than"):
         return Reason.ANSWER_TOO_LARGE, "the answer's headers are too many or too long"
     return Reason.PROTOCOL_ERROR, "what came back is not HTTP"

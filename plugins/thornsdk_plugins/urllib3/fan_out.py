@@ -32,16 +32,19 @@ def fan_out(
     try:
         for request in requests:
             if in_flight == len(threads):
-                threads.append(threading.Thread(target=work, name="thornsdk-send", daemon=True))
-                threads[-1].start()
+                thread = threading.Thread(target=work, name="thornsdk-send", daemon=True)
+                thread.start()
+                threads.append(thread)
             todo.put(request)
             in_flight += 1
             while in_flight == width or (in_flight and not done.empty()):
-                yield done.get()
+                result = done.get()
                 in_flight -= 1
-        for _ in range(in_flight):
-            yield done.get()
-        in_flight = 0
+                yield result
+        while in_flight:
+            result = done.get()
+            in_flight -= 1
+            yield result
     finally:
         for _ in threads:
             todo.put(None)

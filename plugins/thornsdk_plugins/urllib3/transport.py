@@ -1,9 +1,11 @@
 """The built-in transport: HTTP and HTTPS over connections that stay open."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from functools import partial
+from http import HTTPStatus
 from importlib.metadata import version
-from itertools import chain
+from itertools import chain, islice
 
 from urllib3 import BaseHTTPResponse, HTTPHeaderDict
 
@@ -15,7 +17,6 @@ from thornsdk_plugins.urllib3.connections import (
     IdleConnections,
     make_context,
     open_connection,
-    prepare,
 )
 from thornsdk_plugins.urllib3.deadline import Deadline
 from thornsdk_plugins.urllib3.dial import Dialer, system_resolver
@@ -40,7 +41,7 @@ class PooledTransport:
         resolver: Gives the addresses of host names.
 
     Raises:
-        ConfigurationError: If the file of authorities cannot be used.
+        ConfigurationError: If the file of authorities cannot be used, or the concurrency is less than 1.
     """
 
     def __init__(
@@ -51,6 +52,8 @@ class PooledTransport:
         ca_bundle: str | None = None,
         resolver: Resolver = system_resolver,
     ) -> None:
+        if concurrency < 1:
+            raise ConfigurationError(f"a concurrency of {concurrency} sends nothing; it must be at least 1")
         self._concurrency = concurrency
         self._rules = AddressRules() if rules is None else rules
         self._dialer = Dialer(self._rules, resolver)
@@ -85,10 +88,12 @@ class PooledTransport:
     def send_many(self, requests: Iterable[Request]) -> Iterator[Exchange]:
         """Sends requests, several at once, and gives each result as soon as it is known."""
         stream = iter(requests)
-        head = [request for _, request in zip(range(2), stream, strict=False)]
         send = partial(exchange, self.send)
-        if len(head) < 2 or self._concurrency == 1:  # noqa: PLR2004 - one alone needs no thread
-            return map(send, chain(head, stream))
+        if self._concurrency == 1:
+            return map(send, stream)
+        head = list(islice(stream, 2))
+        if len(head) == 1:  # One alone needs no thread.
+            return map(send, head)
         return fan_out(chain(head, stream), send, self._concurrency)
 
     def close(self) -> None:
@@ -102,12 +107,12 @@ class PooledTransport:
         if connection is None:
             connection = open_connection(origin, self._dialer, self._context, deadline)
         try:
-            prepare(connection, deadline)
-            response, whole = _exchange(connection, request, reused=reused)
+            connection.sock.deadline = deadline
+            response, reusable = _exchange(connection, request, reused=reused)
         except BaseException:
             connection.close()
             raise
-        if whole and not connection.is_closed:
+        if reusable:
             self._idle.give(origin, connection)
         else:
             connection.close()
@@ -115,13 +120,12 @@ class PooledTransport:
 
 
 def _exchange(connection: Connection, request: Request, *, reused: bool) -> tuple[Response, bool]:
-    """Sends a request and reads its answer; tells too whether the answer was read to its end."""
+    """Sends a request and reads its answer; tells too whether the connection can serve another one."""
     address = str(connection.sock.getpeername()[0])
-    # Compression would save nothing on answers of which so little is read.
-    headers = HTTPHeaderDict((*request.headers, ("Accept-Encoding", "identity")))
-    connection.request("POST", request.url.target, body=request.body, headers=headers, preload_content=False)
+    sent = _post(connection, request)
     answer: BaseHTTPResponse = connection.getresponse()
-    body = answer.read(MAX_ANSWER + 1, decode_content=True)
+    with closing(answer):
+        body = answer.read(MAX_ANSWER + 1, decode_content=True)
     response = Response(
         status=answer.status,
         headers=tuple(answer.headers.items()),
@@ -130,4 +134,17 @@ def _exchange(connection: Connection, request: Request, *, reused: bool) -> tupl
         reused=reused,
         address=address,
     )
-    return response, not response.truncated
+    ended = sent and not response.truncated and answer.status != HTTPStatus.SWITCHING_PROTOCOLS
+    return response, ended and not connection.is_closed
+
+
+def _post(connection: Connection, request: Request) -> bool:
+    """Sends a request; tells whether the far side took it all."""
+    # Compression would save nothing on answers of which so little is read.
+    headers = HTTPHeaderDict((*request.headers, ("Accept-Encoding", "identity")))
+    try:
+        connection.request("POST", request.url.target, request.body, headers, preload_content=False)
+    except (BrokenPipeError, ConnectionResetError):
+        # A server may refuse a long body before it has read it: what it answered can be there to read.
+        return False
+    return True

@@ -1,0 +1,108 @@
+from ipaddress import ip_address
+
+import pytest
+
+from conftest import Listen, OpenTransport
+from support.endpoint import Endpoint
+from support.wire import OK, failure, reason, replies, request_to
+from thornsdk import AddressRules, Reason
+from thornsdk.typing import IPAddress
+from thornsdk_plugins.urllib3 import PooledTransport
+
+
+def test_a_forbidden_address_is_not_connected_to(endpoint: Endpoint) -> None:
+    error = failure(PooledTransport(), request_to(endpoint.url))
+    assert error.reason is Reason.ADDRESS_FORBIDDEN
+    assert error.detail == "127.0.0.1 is at 127.0.0.1: loopback"
+    assert endpoint.connections == 0
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["localhost", "127.1", "0x7f.1", "0x7f000001", "2130706433", "0177.0.0.1", "[::ffff:7f00:1]", "[::1]"],
+)
+def test_no_spelling_of_a_forbidden_address_gets_through(host: str, endpoint: Endpoint) -> None:
+    assert (
+        reason(PooledTransport(), request_to(f"http://{host}:{endpoint.port}/")) is Reason.ADDRESS_FORBIDDEN
+    )
+    assert endpoint.connections == 0
+
+
+def test_a_name_at_a_forbidden_address_is_not_connected_to(
+    endpoint: Endpoint, open_transport: OpenTransport
+) -> None:
+    transport = open_transport(
+        rules=AddressRules(), resolver=lambda host, port: [ip_address("127.0.0.1"), ip_address("10.0.0.1")]
+    )
+    error = failure(transport, request_to(f"http://inside.example:{endpoint.port}/"))
+    assert str(error) == "address_forbidden: inside.example is at 127.0.0.1: loopback"
+    assert endpoint.connections == 0
+
+
+# In these tests 127.0.0.1 is allowed, as a public address is; 127.0.0.2 is forbidden, as a private one is.
+
+
+def test_of_a_names_addresses_only_those_that_are_allowed_are_tried(
+    listen: Listen, open_transport: OpenTransport
+) -> None:
+    forbidden = listen(replies(OK), "127.0.0.2")
+    addresses = [ip_address("127.0.0.1"), ip_address("127.0.0.2")]
+    transport = open_transport(resolver=lambda host, port: addresses)
+    assert (
+        reason(transport, request_to(f"http://both.example:{forbidden.port}/")) is Reason.CONNECTION_REFUSED
+    )
+    assert forbidden.connections == 0
+
+
+def test_a_forbidden_address_does_not_spoil_the_allowed_one(
+    listen: Listen, open_transport: OpenTransport
+) -> None:
+    allowed = listen(replies(OK))
+    forbidden = listen(replies(OK), "127.0.0.2", allowed.port)
+    addresses = [ip_address("127.0.0.2"), ip_address("127.0.0.1")]
+    transport = open_transport(resolver=lambda host, port: addresses)
+    response = transport.send(request_to(f"http://both.example:{allowed.port}/"))
+    assert response.address == "127.0.0.1"
+    assert forbidden.connections == 0
+
+
+def test_a_resolver_that_changes_its_answer_gains_nothing(
+    listen: Listen, open_transport: OpenTransport
+) -> None:
+    public = listen(replies(OK.replace(b"200 OK", b"200 OK\r\nConnection: close")))
+    private = listen(replies(OK), "127.0.0.2", public.port)
+    asked: list[str] = []
+
+    def rebinding(host: str, port: int) -> list[IPAddress]:
+        asked.append(host)
+        return [ip_address("127.0.0.1" if len(asked) % 2 else "127.0.0.2")]
+
+    transport = open_transport(resolver=rebinding)
+    request = request_to(f"http://rebind.example:{public.port}/")
+    assert transport.send(request).address == "127.0.0.1"
+    assert reason(transport, request) is Reason.ADDRESS_FORBIDDEN
+    assert transport.send(request).address == "127.0.0.1"
+    assert (len(asked), private.connections) == (3, 0)
+
+
+def test_the_next_allowed_address_is_tried_where_one_is_dead(
+    listen: Listen, open_transport: OpenTransport
+) -> None:
+    listener = listen(replies(OK))
+    addresses = [ip_address("127.0.0.3"), ip_address("127.0.0.1")]
+    transport = open_transport(
+        rules=AddressRules(allow=["127.0.0.0/8"]), resolver=lambda host, port: addresses
+    )
+    assert transport.send(request_to(f"http://two.example:{listener.port}/")).address == "127.0.0.1"
+
+
+def test_what_is_really_connected_to_is_looked_at_once_more(
+    listen: Listen, open_transport: OpenTransport
+) -> None:
+    # Linux connects 0.0.0.0 to 127.0.0.1.
+    came: list[bytes] = []
+    listener = listen(lambda sock: came.append(sock.recv(1)))
+    transport = open_transport(rules=AddressRules(allow=["0.0.0.0/8"]))
+    error = failure(transport, request_to(f"http://0.0.0.0:{listener.port}/"))
+    assert str(error) == "address_forbidden: connected to 127.0.0.1: loopback"
+    assert b"".join(came) == b""

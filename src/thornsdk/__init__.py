@@ -58,6 +58,16 @@ if TYPE_CHECKING:
     )
     from thornsdk.thorn import Thorn
     from thornsdk.version import VERSION
+else:
+    # PEP 562. A type checker that saw it would take any name for one of ours.
+    def __getattr__(name: str) -> object:
+        # What was found is kept as an ordinary name: this runs once for each.
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value: object = getattr(import_module(_HOMES[name]), name)
+        globals()[name] = value
+        return value
+
 
 __all__ = [
     "URL",
@@ -164,15 +174,6 @@ _HOMES = {
     "Thorn": "thornsdk.thorn",
     "VERSION": "thornsdk.version",
 }
-
-
-def __getattr__(name: str) -> object:
-    # PEP 562. What was found is kept as an ordinary name: this runs once for each.
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value: object = getattr(import_module(_HOMES[name]), name)
-    globals()[name] = value
-    return value
 
 
 def __dir__() -> list[str]:

@@ -19,6 +19,7 @@ from thornsdk.errors import InvalidSignature
 from thornsdk.receive import verify
 
 DEFAULT_PORT = 8080
+_LOOK_UP_EVERY = 0.2
 MAX_SHOWN = 2000
 """How much of a body people are shown, in characters."""
 
@@ -104,7 +105,9 @@ class _Desk:
 
     def wait(self) -> None:
         try:
-            self._done.wait()
+            # A signal may reach another thread, and then wakes this one only when it looks up by itself.
+            while not self._done.is_set():
+                self._done.wait(_LOOK_UP_EVERY)
         except KeyboardInterrupt:
             self._done.set()
 

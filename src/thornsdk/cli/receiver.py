@@ -93,7 +93,7 @@ class _Server(ThreadingHTTPServer):
     def __init__(self, answer: Answer, host: str, port: int) -> None:
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self.answer = answer
-        self._open: set[object] = set()
+        self._open: set[socket.socket] = set()
         super().__init__((host, port), _Handler)
 
     def server_bind(self) -> None:
@@ -106,15 +106,15 @@ class _Server(ThreadingHTTPServer):
         return request, address
 
     def shutdown_request(self, request: socket.socket | tuple[bytes, socket.socket]) -> None:
-        self._open.discard(request)
+        self._open.difference_update([request])
         super().shutdown_request(request)
 
     def hang_up(self) -> None:
         """Ends the reading on every connection: idle ones end, an answer that is being written is written."""
         for request in list(self._open):
-            if isinstance(request, socket.socket):
-                with suppress(OSError):
-                    request.shutdown(socket.SHUT_RD)
+            # It may have ended by itself in this very moment.
+            with suppress(OSError):
+                request.shutdown(socket.SHUT_RD)
 
     def handle_error(self, request: object, client_address: object) -> None:
         """A sender that breaks off is no trouble of ours."""

@@ -1,0 +1,250 @@
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+
+from support.commands import Commands, Ran, run_process, store_url
+from support.endpoint import Endpoint, answers, in_turn
+from thornsdk import Thorn
+
+
+@pytest.fixture(autouse=True)
+def settings(tmp_path: Path, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("THORN_STORE", store_url(tmp_path))
+    monkeypatch.setenv("THORN_ALLOW_NETWORKS", "127.0.0.1")
+    monkeypatch.setenv("THORN_ALLOW_PORTS", f"443,{endpoint.port}")
+    monkeypatch.setenv("THORN_RETRY_SCHEDULE", "0,0")
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Commands:
+    return Commands(monkeypatch)
+
+
+@pytest.fixture
+def thorn() -> Iterator[Thorn]:
+    with Thorn() as thorn:
+        yield thorn
+
+
+def fails_once(endpoint: Endpoint) -> None:
+    endpoint._server.behave = in_turn(answers(503), answers(200))
+
+
+def send(run: Commands, *, url: str) -> UUID:
+    """Subscribes a URL, sends one message to it, and gives the delivery's id."""
+    run("subscribe", url, "--event", "*")
+    (only,) = run("send", "order.created", "--data", "1", "--json").json
+    return UUID(only["delivery"])
+
+
+def test_subscribing_prints_the_id_and_the_secret_that_was_made(tmp_path: Path) -> None:
+    store = store_url(tmp_path)
+    ran = run_process("subscribe", "https://example.com/hooks", "--event", "order.*", "--store", store)
+    assert (ran.code, ran.err) == (0, "")
+    first, second = ran.out.splitlines()
+    with Thorn(store=store) as thorn:
+        (kept,) = thorn.subscriptions()
+    assert first == f"id      {kept.id}"
+    assert second == f"secret  {kept.secrets[0].reveal()}"
+
+
+def test_subscribing_takes_all_that_a_subscription_has(run: Commands, thorn: Thorn) -> None:
+    options = {
+        "--owner": "acme",
+        "--content-type": "application/x-www-form-urlencoded",
+        "--digest": "sha512",
+        "--header": "X-Key:  value: with colon ",
+    }
+    flags = [part for pair in options.items() for part in pair]
+    patterns, secrets = ["--event", "a.*", "--event", "b"], ["--secret", "new", "--secret", "old"]
+    ran = run("subscribe", "https://example.com/", *patterns, *secrets, *flags, "--json")
+    (kept,) = thorn.subscriptions()
+    assert ran.json == [
+        {
+            "id": str(kept.id),
+            "events": ["a.*", "b"],
+            "url": "https://example.com/",
+            "owner": "acme",
+            "content_type": "application/x-www-form-urlencoded",
+            "digest": "sha512",
+            "disabled": None,
+            "secrets": ["new", "old"],
+            "headers": {"X-Key": "value: with colon"},
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        (
+            ["ftp://example.com/", "--event", "*"],
+            "no transport serves the scheme 'ftp'; there are: http, https",
+        ),
+        (["https://u:p@example.com/", "--event", "*"], "this URL cannot be used: it has a user name"),
+        (["https://example.com/", "--event", "a.b*"], "no event can match the pattern 'a.b*'"),
+        (
+            ["https://example.com/", "--event", "*", "--header", "X-Key"],
+            "--header takes 'Name: value'; the one",
+        ),
+        (["https://example.com/", "--event", "*", "--header", "Host: x"], "the header 'Host' is set by the"),
+        (["https://example.com/", "--event", "*", "--owner", ""], "the owner of a subscription must"),
+        (["https://example.com/"], "Missing option '--event'. (thornsdk subscribe --help)"),
+    ],
+)
+def test_what_cannot_be_subscribed_is_one_line_and_exit_code_2(
+    run: Commands, args: list[str], told: str
+) -> None:
+    ran = run("subscribe", *args)
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.startswith(f"error: {told}")
+    assert ran.err.count("\n") == 1
+
+
+def test_a_header_without_its_name_is_not_quoted_in_full(run: Commands) -> None:
+    ran = run("subscribe", "https://example.com/", "--event", "*", "--header", "Bearer0123456789")
+    assert "0123456789" not in ran.err
+
+
+def test_subscriptions_are_listed_without_their_secrets(run: Commands, thorn: Thorn) -> None:
+    kept = thorn.subscribe(
+        "order.*", "https://example.com/", secret="hush", owner="acme", headers={"X-K": "v1"}
+    )
+    ran = run("subscriptions")
+    assert ran.code == 0
+    assert ran.out.split("\n")[3].split() == [
+        str(kept.id), "order.*", "https://example.com/", "acme", "active",
+    ]  # fmt: skip
+    for shown in (ran.out, run("subscriptions", "--json").out):
+        assert "hush" not in shown
+        assert "v1" not in shown
+
+
+def test_secrets_are_listed_when_they_are_asked_for(run: Commands, thorn: Thorn) -> None:
+    thorn.subscribe("*", "https://example.com/", secret=["new", "old"], headers={"X-K": "v1"})
+    assert "new, old" in run("subscriptions", "--secrets").out
+    (only,) = run("subscriptions", "--secrets", "--json").json
+    assert (only["secrets"], only["headers"]) == (["new", "old"], {"X-K": "v1"})
+
+
+def test_a_disabled_subscription_says_why(run: Commands, endpoint: Endpoint) -> None:
+    endpoint._server.behave = answers(410)
+    send(run, url=endpoint.url)
+    assert "disabled: answered 410 (gone) to order.created" in run("subscriptions").out
+    (only,) = run("subscriptions", "--json").json
+    assert only["disabled"] == "answered 410 (gone) to order.created"
+
+
+def test_an_owner_cannot_steer_the_terminal(run: Commands, thorn: Thorn) -> None:
+    thorn.subscribe("*", "https://example.com/", owner="\x1b[2J\u202e")
+    for ran in (run("subscriptions"), run("subscriptions", "--json")):
+        assert "\x1b" not in ran.out
+        assert "\u202e" not in ran.out
+
+
+def test_many_rows_come_page_by_page(run: Commands, thorn: Thorn) -> None:
+    for number in range(201):
+        thorn.subscribe("*", f"https://example.com/{number}")
+    ran = run("subscriptions")
+    assert ran.out.count("https://example.com/") == 201
+    assert ran.out.count(" events ") == 2
+
+
+def test_listings_of_nothing_say_so(run: Commands) -> None:
+    assert run("subscriptions") == Ran(0, "", "there are no subscriptions; `thornsdk subscribe` makes one\n")
+    assert run("deliveries") == Ran(0, "", "there are no such deliveries\n")
+    assert run("deliveries", "--json") == Ran(0, "", "")
+
+
+@pytest.mark.parametrize("flags", [[], ["--json"]])
+def test_unsubscribing_removes_it(run: Commands, thorn: Thorn, flags: list[str]) -> None:
+    kept = thorn.subscribe("*", "https://example.com/")
+    ran = run("unsubscribe", kept.id, *flags)
+    assert ran.code == 0
+    assert str(kept.id) in ran.out
+    assert list(thorn.subscriptions()) == []
+
+
+@pytest.mark.parametrize("command", ["unsubscribe", "replay"])
+def test_what_the_store_does_not_know_is_exit_code_1(run: Commands, command: str) -> None:
+    unknown = uuid4()
+    ran = run(command, unknown)
+    assert (ran.code, ran.out) == (1, "")
+    assert ran.err.startswith("error: there is no ")
+    assert str(unknown) in ran.err
+
+
+def test_deliveries_tell_what_became_of_each(run: Commands, endpoint: Endpoint) -> None:
+    fails_once(endpoint)
+    delivery = send(run, url=endpoint.url)
+    ran = run("deliveries")
+    assert f"{delivery}" in ran.out
+    assert "↻ retry" in ran.out
+    assert "503" in ran.out
+    assert "again at 20" in ran.out
+    (only,) = run("deliveries", "--json").json
+    assert (only["delivery"], only["outcome"], only["status"]) == (str(delivery), "retry", 503)
+
+
+def test_deliveries_are_chosen_by_state_and_number(run: Commands, endpoint: Endpoint) -> None:
+    fails_once(endpoint)
+    send(run, url=endpoint.url)
+    run("send", "order.created", "--data", "2")
+    assert [one["outcome"] for one in run("deliveries", "--json").json] == ["delivered", "retry"]
+    assert [one["outcome"] for one in run("deliveries", "--json", "--limit", 1).json] == ["delivered"]
+    assert [one["outcome"] for one in run("deliveries", "--json", "--state", "pending").json] == ["retry"]
+    assert "again" not in run("deliveries", "--state", "delivered").out
+
+
+@pytest.mark.parametrize("columns", ["80", "100", "160"])
+def test_the_id_of_a_delivery_stays_whole_on_every_terminal(
+    run: Commands, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, columns: str
+) -> None:
+    delivery = send(run, url=endpoint.url)
+    monkeypatch.setenv("COLUMNS", columns)
+    lines = run("deliveries").out.splitlines()
+    assert any(str(delivery) in line for line in lines)
+    assert max(map(len, lines)) <= int(columns)
+
+
+def test_replay_sends_a_delivery_again_under_its_id(run: Commands, endpoint: Endpoint) -> None:
+    delivery = send(run, url=endpoint.url)
+    ran = run("replay", delivery)
+    assert ran.code == 0
+    assert ran.out.startswith(f"✓ delivered  {endpoint.origin}  200  ")
+    assert ran.out.endswith("attempt 2\n")
+    assert [seen.header("Hook-Delivery") for seen in endpoint.seen] == [str(delivery)] * 2
+
+
+def test_a_replay_that_does_not_arrive_is_exit_code_1(run: Commands, endpoint: Endpoint) -> None:
+    endpoint._server.behave = answers(500)
+    delivery = send(run, url=endpoint.url)
+    ran = run("replay", delivery, "--json")
+    assert ran.code == 1
+    assert [(one["attempt"], one["status"]) for one in ran.json] == [(2, 500)]
+
+
+def test_retry_attempts_what_is_due_and_prints_the_tally(run: Commands, endpoint: Endpoint) -> None:
+    fails_once(endpoint)
+    send(run, url=endpoint.url)
+    ran = run("retry")
+    assert ran.code == 0
+    first, last = ran.out.splitlines()
+    assert first.startswith(f"✓ delivered  {endpoint.origin}  200  ")
+    assert last == "1 delivered"
+
+
+def test_machines_get_the_tally_of_a_retry_in_the_last_line(run: Commands, endpoint: Endpoint) -> None:
+    endpoint._server.behave = answers(500)
+    delivery = send(run, url=endpoint.url)
+    ran = run("retry", "--json")
+    assert ran.code == 1
+    first, last = ran.json
+    assert (first["delivery"], first["attempt"], first["outcome"]) == (str(delivery), 2, "retry")
+    assert last == {"delivered": 0, "retry": 1, "failed": 0, "blocked": 0}
+
+
+def test_where_nothing_is_due_retry_says_so(run: Commands) -> None:
+    assert run("retry") == Ran(0, "", "nothing is due\n")

@@ -12,8 +12,8 @@ from thornsdk.typing import Clock
 
 PROJECT = "thornsdk"
 
-hookspec = pluggy.HookspecMarker(PROJECT)
-hookimpl = pluggy.HookimplMarker(PROJECT)
+hookspec: pluggy.HookspecMarker = pluggy.HookspecMarker(PROJECT)
+hookimpl: pluggy.HookimplMarker = pluggy.HookimplMarker(PROJECT)
 """Marks a plugin's method as the implementation of a hook."""
 
 Stage_co = TypeVar("Stage_co", covariant=True)

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
@@ -44,19 +44,19 @@ class Teller:
         self._console = show.console()
         self._counts: Counter[OutcomeKind] = Counter()
         self._heard = True
+        self._moves = self._console.is_terminal and not as_json
         self._progress = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
             TimeElapsedColumn(),
             console=self._console,
             transient=True,
-            disable=as_json or not self._console.is_terminal,
         )
 
     @contextmanager
     def watching(self) -> Iterator[None]:
         """Shows the counting line while something is attempted."""
-        with self._progress:
+        with self._progress if self._moves else nullcontext():
             self._progress.add_task("sending")
             yield
 

@@ -377,4 +377,4 @@ def test_a_concurrency_that_sends_nothing_is_refused() -> None:
 def test_the_plugin_has_no_other_names() -> None:
     assert plugin.PooledTransport is PooledTransport
     with pytest.raises(AttributeError, match="has no attribute 'Nothing'"):
-        _ = plugin.Nothing
+        _ = plugin.Nothing  # type: ignore[attr-defined]  # there is none

@@ -7,6 +7,7 @@ import ssl
 import threading
 import weakref
 from collections import OrderedDict
+from email.errors import MissingHeaderBodySeparatorDefect
 from http import HTTPStatus
 from typing import Final
 
@@ -28,18 +29,25 @@ class FinalAnswer(http.client.HTTPResponse):
     """The final answer to a request.
 
     Interim answers before it, such as 103, are passed over (RFC 9110, section 15.2): http.client would take
-    them for the final one, and what follows for the answer to the next request. A head that cannot be parsed
-    is an error: urllib3 would log it with the whole URL, and could not know where the answer ends.
+    them for the final one, and what follows for the answer to the next request. A head that does not say
+    where the answer ends is an error here, before urllib3 sees it: urllib3 would log the whole URL with it.
     """
 
     def begin(self) -> None:
         """Reads the head.
 
         Raises:
-            HeaderParsingError: If its headers are not headers.
+            HeaderParsingError: If a line is no header.
+            HTTPException: If there are several lengths.
         """
         super().begin()
+        # Alone of these, it loses headers. The others are about parts of a body that is not in a head.
+        lost = (one for one in self.msg.defects if isinstance(one, MissingHeaderBodySeparatorDefect))
+        self.msg.defects = list(lost)
         assert_header_parsing(self.msg)
+        lengths = ",".join(self.msg.get_all("Content-Length", [])).split(",")
+        if len({one.strip() for one in lengths}) > 1:
+            raise http.client.HTTPException("several lengths")
 
     def _read_status(self) -> tuple[str, int, str]:
         version, status, reason = super()._read_status()  # type: ignore[misc]

@@ -73,7 +73,9 @@ def _certificate(error: ssl.SSLCertVerificationError) -> tuple[Reason, str]:
 def _tls(error: ssl.SSLError) -> tuple[Reason, str]:
     if isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
         return Reason.CONNECTION_LOST, "the far side ended TLS before the answer was whole"
-    return Reason.TLS_FAILED, (error.reason or "TLS failed").replace("_", " ").lower()
+    # One that Python raises by itself has no reason.
+    reason = getattr(error, "reason", None) or "TLS failed"
+    return Reason.TLS_FAILED, str(reason).replace("_", " ").lower()
 
 
 def _os_error(error: OSError) -> tuple[Reason, str]:

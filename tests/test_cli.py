@@ -143,8 +143,8 @@ def test_ctrl_c_ends_any_command_with_one_line(run: Commands, monkeypatch: pytes
 def test_a_listing_whose_reader_has_gone_ends_in_silence(tmp_path: Path, flags: list[str]) -> None:
     run_process("subscribe", "https://example.com/", "--event", "*", "--store", store_url(tmp_path))
     with broken_pipe() as nobody:
-        listing = process("subscriptions", "--store", store_url(tmp_path), *flags, stdout=nobody)
-        with listing:
+        args = ["subscriptions", "--store", store_url(tmp_path), *flags]
+        with process(*args, stdout=nobody) as listing:
             _, err = listing.communicate(timeout=50)
     assert err == ""
     assert listing.returncode == 1

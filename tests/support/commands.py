@@ -5,6 +5,8 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -64,11 +66,21 @@ class Commands:
         return code if isinstance(code, int) else 0
 
 
-def process(*args: object, env: dict[str, str] | None = None, **pipes: Any) -> "subprocess.Popen[str]":
-    """Starts a command in a process of its own, with more variables in its environment."""
+@contextmanager
+def process(
+    *args: object, env: dict[str, str] | None = None, **pipes: Any
+) -> Iterator["subprocess.Popen[str]"]:
+    """Starts a command in a process of its own, with more variables in its environment.
+
+    It has ended when the block ends.
+    """
     command = [sys.executable, "-m", "thornsdk", *map(str, args)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **pipes}
-    return subprocess.Popen(command, text=True, env={**os.environ, **(env or {})}, **pipes)
+    with subprocess.Popen(command, text=True, env={**os.environ, **(env or {})}, **pipes) as running:
+        try:
+            yield running
+        finally:
+            running.kill()
 
 
 def run_process(*args: object, stdin: str = "") -> Ran:

@@ -1,0 +1,271 @@
+"""How applications and plugins use the public names, with the types that they must see. Never run."""
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import TypedDict, assert_type
+from uuid import UUID
+
+from attrs import frozen
+
+from thornsdk import (
+    URL,
+    Attempt,
+    Deliverer,
+    Delivery,
+    DeliveryRecord,
+    DeliveryState,
+    Dispatch,
+    Dispatcher,
+    Event,
+    Exchange,
+    HookContext,
+    Observer,
+    Outcome,
+    OutcomeKind,
+    Pipeline,
+    Plugin,
+    Provided,
+    Reason,
+    Receipt,
+    ReceiptState,
+    Request,
+    Response,
+    RetryPolicy,
+    Secret,
+    Serializer,
+    Settings,
+    Signer,
+    StageContext,
+    Store,
+    Subscription,
+    Tally,
+    Thorn,
+    Transport,
+    exchange,
+    hookimpl,
+    tally,
+)
+from thornsdk.errors import RecipientRefused, TransportError
+from thornsdk.receive import verify
+from thornsdk.typing import Headers
+from thornsdk_plugins.default import DefaultDispatcher
+from thornsdk_plugins.form import FormSerializer
+from thornsdk_plugins.hook_hmac import HookHmacSigner
+from thornsdk_plugins.json import JsonSerializer
+from thornsdk_plugins.memory import MemoryStore
+from thornsdk_plugins.sqlite import SqliteStore
+from thornsdk_plugins.standard_webhooks import StandardWebhooksSigner
+from thornsdk_plugins.urllib3 import PooledTransport
+
+
+@frozen
+class OrderCreated:
+    id: int
+
+
+class OrderDeleted(TypedDict):
+    id: int
+
+
+# An application
+
+
+def an_application(thorn: Thorn) -> None:
+    created = thorn.event("order.created", payload_type=OrderCreated)
+    assert_type(created, Event[OrderCreated])
+    receipt = created.send(OrderCreated(id=42), sender="acme")
+    assert_type(receipt, Receipt)
+    assert_type(receipt.message_id, UUID)
+    assert_type(receipt.state, ReceiptState)
+    assert_type(receipt.outcomes, Tally)
+    assert_type(receipt.outcomes.problems, tuple[DeliveryRecord, ...])
+
+    deleted = thorn.event("order.deleted", payload_type=OrderDeleted, retry=RetryPolicy.never(), timeout=2.0)
+    assert_type(deleted, Event[OrderDeleted])
+    deleted.send({"id": 42}, broadcast=True)
+
+    anything = thorn.event("order.changed", subscribers=["https://example.com/hooks"])
+    assert_type(anything, Event[object])
+    anything.send({"id": 42})
+    anything.send(None)
+
+
+async def an_application_with_a_loop(event: Event[OrderCreated]) -> None:
+    assert_type(await event.asend(OrderCreated(id=42)), Receipt)
+
+
+def subscriptions(thorn: Thorn) -> None:
+    one = thorn.subscribe("order.*", "https://example.com/hooks")
+    assert_type(one, Subscription)
+    assert_type(one.secrets, tuple[Secret, ...])
+    assert_type(one.url, URL)
+    assert_type(one.headers, Headers)
+    thorn.subscribe(["order.*"], one.url, secret=["new", Secret("old")], owner="acme", digest="sha512")
+    thorn.subscribe("*", one.url, headers={"X-Key": "value"})
+    thorn.subscribe("*", one.url, headers=[("X-Key", "value")])
+    assert_type(thorn.subscriptions(), Iterator[Subscription])
+    thorn.unsubscribe(one.id)
+
+
+def deliveries(thorn: Thorn) -> None:
+    assert_type(thorn.deliveries(), Iterator[DeliveryRecord])
+    for record in thorn.deliveries(DeliveryState.PENDING):
+        assert_type(record.last, Attempt)
+        assert_type(record.last.outcome, Outcome)
+        assert_type(record.last.outcome.reason, Reason)
+        assert_type(record.kind, OutcomeKind)
+        assert_type(record.next_attempt_at, datetime | None)
+        assert_type(thorn.replay(record.id), DeliveryRecord)
+    assert_type(thorn.run_due(), Tally)
+
+
+def settings() -> None:
+    with Thorn(dispatcher="disabled", store="sqlite:///thorn.db", allow_ports=[443], retry_max=None) as thorn:
+        assert_type(thorn, Thorn)
+        assert_type(thorn.settings, Settings)
+        assert_type(thorn.pipeline, Pipeline)
+    Thorn(settings=Settings.from_mapping({"THORN_CONCURRENCY": 8}))
+    Thorn(recipient_validators=["package.module:name", partners_only], subscribers={"*": partners_only})
+
+
+def partners_only(url: URL) -> None:
+    if not url.host.endswith(".example"):
+        raise RecipientRefused(f"{url.host} is no partner")
+
+
+def a_pipeline() -> Thorn:
+    pipeline = Pipeline(
+        serializers=[JsonSerializer(), FormSerializer()],
+        signers=[HookHmacSigner(), StandardWebhooksSigner(), FingerprintSigner()],
+        transports=[PooledTransport(concurrency=32), PigeonTransport()],
+        dispatcher=DefaultDispatcher(),
+        observers=[Counter()],
+        store=MemoryStore(),
+    )
+    assert_type(pipeline.serializers, tuple[Serializer, ...])
+    assert_type(pipeline.signers, tuple[Signer, ...])
+    assert_type(pipeline.transports, tuple[Transport, ...])
+    assert_type(pipeline.dispatcher, Dispatcher)
+    assert_type(pipeline.store, Store | None)
+    assert_type(pipeline.observers, tuple[Observer, ...])
+    return Thorn(pipeline=pipeline, plugins=[PigeonPlugin()])
+
+
+def the_far_side(headers: dict[str, str], body: bytes) -> None:
+    verify(headers, body, secrets=["whsec_c2VjcmV0"])
+
+
+# A plugin author
+
+
+class PigeonTransport(Transport):
+    """Inherits `send_many` and `close`."""
+
+    @property
+    def schemes(self) -> frozenset[str]:
+        return frozenset({"pigeon"})
+
+    @property
+    def user_agent(self) -> str:
+        return "pigeon/1"
+
+    def send(self, request: Request) -> Response:
+        assert_type(request.url, URL)
+        assert_type(request.headers, Headers)
+        if request.timeout < 1:
+            raise TransportError(Reason.TIMEOUT, "pigeons need longer")
+        return Response(status=200)
+
+
+class SwarmTransport(PigeonTransport):
+    """Sends several at once."""
+
+    def send_many(self, requests: Iterable[Request]) -> Iterator[Exchange]:
+        for request in requests:
+            done = exchange(self.send, request)
+            assert_type(done.result, Response | TransportError)
+            yield done
+
+
+class StrangerTransport:
+    """Inherits from nothing, and is a transport all the same."""
+
+    schemes: frozenset[str] = frozenset({"stranger"})
+    user_agent: str = "stranger/1"
+
+    def send(self, request: Request) -> Response:
+        return Response(status=200)
+
+    def send_many(self, requests: Iterable[Request]) -> Iterator[Exchange]:
+        return (exchange(self.send, request) for request in requests)
+
+    def close(self) -> None:
+        pass
+
+
+class FingerprintSigner:
+    def sign(self, delivery: Delivery, at: datetime) -> Headers:
+        assert_type(delivery.subscription.secrets[0].key, bytes)
+        return (("Fingerprint", str(len(delivery.body))),)
+
+
+class Counter:
+    count = 0
+
+    def observe(self, record: DeliveryRecord) -> None:
+        self.count += 1
+
+
+@frozen
+class LateDispatcher:
+    name: str = "late"
+
+    def dispatch(self, dispatch: Dispatch, deliverer: Deliverer) -> Receipt:
+        results = deliverer.deliver(dispatch, deliverer.matching(dispatch))
+        return Receipt(
+            message_id=dispatch.message.id,
+            event=dispatch.message.event,
+            dispatcher=self.name,
+            state=ReceiptState.ENDED,
+            outcomes=tally(results),
+        )
+
+    def close(self) -> None:
+        pass
+
+
+def build(stage: StageContext) -> SwarmTransport:
+    assert_type(stage.settings, Settings)
+    assert_type(stage.value, str)
+    return SwarmTransport()
+
+
+class PigeonPlugin(Plugin):
+    @hookimpl
+    def thornsdk_transports(self, context: HookContext) -> list[Provided[Transport]]:
+        assert_type(context.version, str)
+        return [
+            Provided("pigeon", lambda stage: PigeonTransport(), "Sends by pigeon."),
+            Provided("swarm", build, "Sends by many.", extra="pigeons[swarm]"),
+            Provided("stranger", lambda stage: StrangerTransport(), "Sends somehow."),
+        ]
+
+    @hookimpl
+    def thornsdk_signers(self, context: HookContext) -> Iterable[Provided[FingerprintSigner]]:
+        yield Provided("fingerprint", lambda stage: FingerprintSigner(), "Signs with its length.")
+
+    @hookimpl
+    def thornsdk_dispatchers(self, context: HookContext) -> tuple[Provided[Dispatcher], ...]:
+        return (Provided("late", lambda stage: LateDispatcher(), "Delivers when it likes."),)
+
+    @hookimpl
+    def thornsdk_observers(self, context: HookContext) -> list[Provided[Observer]]:
+        return [Provided("counter", lambda stage: Counter(), "Counts.")]
+
+    @hookimpl
+    def thornsdk_stores(self, context: HookContext) -> list[Provided[Store]]:
+        return [Provided("mine", lambda stage: SqliteStore.from_url(stage.value), "Keeps.")]
+
+    @hookimpl
+    def thornsdk_serializers(self, context: HookContext) -> list[Provided[Serializer]]:
+        return [Provided("json2", lambda stage: JsonSerializer(stage.value), "Writes.")]

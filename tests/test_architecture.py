@@ -27,6 +27,7 @@ FLOORS = {
     "plugins": 4,
     "pipeline": 5,
     "logs": 5,
+    "planned": 5,
     "run": 5,
     "engine": 5,
     "static": 6,

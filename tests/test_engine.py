@@ -44,7 +44,7 @@ from thornsdk import (
 from thornsdk.engine import Engine, Sources
 from thornsdk.errors import NotFound, SerializationError, StoreFull
 from thornsdk.logs import DeliveryLog
-from thornsdk.run import Conditions
+from thornsdk.planned import Conditions
 from thornsdk_plugins.json import JsonSerializer
 from thornsdk_plugins.memory import MemoryStore
 from thornsdk_plugins.urllib3 import PooledTransport
@@ -78,7 +78,13 @@ class House:
         self.static = list(static)
         self.clock = clock or FakeClock()
         self.terms = terms
-        sources = Sources(store=self.store, static=lambda event, sender: self.static, terms=lambda _: terms)
+        sources = Sources(
+            store=self.store,
+            static=lambda event, sender: self.static,
+            terms=lambda event: terms if event.startswith("order.") else None,
+            general_terms=terms,
+            longest_timeout=lambda: terms.timeout,
+        )
         conditions = Conditions(
             pipeline=self.pipeline,
             rules=rules or AddressRules(),
@@ -113,6 +119,11 @@ class House:
         kept = self.store.delivery(record.id)
         assert kept is not None
         return kept.state
+
+
+class BrokenList(list[Subscription]):
+    def __iter__(self) -> Iterator[Subscription]:
+        raise LookupError("told nowhere")
 
 
 # Whom it reaches
@@ -477,11 +488,43 @@ def test_a_replay_of_what_could_not_be_written_says_so_and_sends_nothing() -> No
     assert transport.requests == []
 
 
-def test_a_replay_for_a_subscription_that_is_gone_is_given_up() -> None:
+def test_a_replay_for_a_subscription_that_is_gone_is_an_error_and_leaves_what_is_known() -> None:
     house = House(RecordingTransport(), make_subscription())
     (first,) = house.send()
     house.store.remove(UUID(int=1))
-    assert house.engine.replay(first.id).last.outcome.reason is Reason.UNSUBSCRIBED
+    with pytest.raises(NotFound, match=f"the subscription of the delivery, {UUID(int=1)}, is removed"):
+        house.engine.replay(first.id)
+    assert house.state(first) is DeliveryState.DELIVERED
+
+
+def test_what_is_pending_for_a_subscription_that_is_removed_is_given_up() -> None:
+    house = House(RecordingTransport(says_status(500)), make_subscription(1), make_subscription(2))
+    first, second = sorted(house.send(), key=lambda one: one.subscription_id)
+    house.engine.give_up(UUID(int=1))
+    assert (house.state(first), house.state(second)) == (DeliveryState.FAILED, DeliveryState.PENDING)
+
+
+def test_a_retry_for_a_subscriber_and_an_event_that_are_not_known_here_stays_pending(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    house = House(RecordingTransport(says_status(500)), make_subscription())
+    (first,) = house.send()
+    house.store.record(evolve(first, event="elsewhere.declared"))
+    house.store.remove(UUID(int=1))
+    house.clock.advance(60)
+    assert list(house.engine.run_due()) == []
+    assert house.state(first) is DeliveryState.PENDING
+    assert "delivery.left" in caplog.text
+
+
+def test_a_static_subscriber_that_breaks_costs_no_other_its_retry(caplog: pytest.LogCaptureFixture) -> None:
+    house = House(RecordingTransport(says_status(500)), make_subscription(1), make_subscription(2))
+    house.send()
+    house.store.remove(UUID(int=1))
+    house.static = BrokenList()
+    house.clock.advance(60)
+    assert [one.subscription_id.int for one in house.engine.run_due()] == [2]
+    assert "its subscription raised LookupError" in caplog.text
 
 
 # A thousand

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, MutableMapping
 from textwrap import dedent
+from typing import Never
 
 import pytest
 import structlog
@@ -25,7 +26,7 @@ from thornsdk.logs import DeliveryLog, attempt_fields
 
 FIELDS = [
     "delivery",
-    "message",
+    "message_id",
     "event_name",
     "subscription",
     "origin",
@@ -97,7 +98,7 @@ def test_plain_logging_gets_text_and_fields(caplog: pytest.LogCaptureFixture) ->
     caplog.set_level(logging.INFO, "thornsdk")
     record = make_record()
     DeliveryLog().attempted(record)
-    assert caplog.messages[0].startswith(f"delivery.delivered delivery={record.id} message=")
+    assert caplog.messages[0].startswith(f"delivery.delivered delivery={record.id} message_id=")
     assert records_of(caplog) == [{"event": "delivery.delivered", **attempt_fields(record)}]
 
 
@@ -151,13 +152,27 @@ def test_structlog_may_be_configured_over_the_standard_library(
 # What they hold
 
 
+def raises(*_: object) -> Never:
+    raise LookupError("told nowhere")
+
+
+def test_a_log_that_raises_costs_no_delivery(caplog: pytest.LogCaptureFixture) -> None:
+    structlog.configure(processors=[raises])
+    try:
+        DeliveryLog().attempted(make_record())
+    finally:
+        structlog.reset_defaults()
+    assert "log.failed event=delivery.delivered problem=raised LookupError at" in caplog.text
+    assert "told nowhere" not in caplog.text
+
+
 def test_the_fields_of_an_attempt_are_those_of_the_reference() -> None:
     record = make_record(status=200, request_bytes=17, response_bytes=2, reused=True)
     fields = attempt_fields(record)
     assert list(fields) == FIELDS
     assert fields == {
         "delivery": str(record.id),
-        "message": "00000000-0000-0000-0000-000000000063",
+        "message_id": "00000000-0000-0000-0000-000000000063",
         "event_name": "order.created",
         "subscription": "00000000-0000-0000-0000-000000000001",
         "origin": "https://customer-1.example.com",
@@ -215,7 +230,7 @@ def test_a_message_that_is_not_sent_is_told(caplog: pytest.LogCaptureFixture) ->
     assert records_of(caplog) == [
         {
             "event": "message.disabled",
-            "message": str(receipt.message_id),
+            "message_id": str(receipt.message_id),
             "event_name": "order.created",
             "dispatcher": "disabled",
         }

@@ -189,3 +189,12 @@ def test_the_same_value_twice_side_by_side_is_no_cycle() -> None:
 
 def test_a_payload_may_be_nested_to_the_limit() -> None:
     assert to_plain(nested(MAX_DEPTH)) == nested(MAX_DEPTH)
+
+
+def test_a_field_that_was_never_set_is_an_error_that_names_it() -> None:
+    @dataclasses.dataclass
+    class Order:
+        id: int = dataclasses.field(init=False)
+
+    with pytest.raises(SerializationError, match=r"at \$\.order: its field 'id' was never set"):
+        to_plain({"order": Order()})

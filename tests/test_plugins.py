@@ -499,3 +499,25 @@ def test_a_plugin_given_in_code_is_named_as_such_where_it_clashes() -> None:
     with pytest.raises(PluginClashError, match="plugin 'OtherUrllib3Plugin' of the application") as caught:
         Thorn(plugins=[OtherUrllib3Plugin()])
     assert "THORN_PLUGINS_BLOCK=urllib3" in str(caught.value)
+
+
+def test_a_factory_that_breaks_names_its_plugin() -> None:
+    class FragilePlugin(Plugin):
+        @hookimpl
+        def thornsdk_transports(self, context: HookContext) -> list[Provided[Transport]]:
+            return [Provided("fragile", breaks, "Breaks.")]
+
+    def breaks(stage: StageContext) -> Transport:
+        raise ZeroDivisionError("too small")
+
+    expected = (
+        r"plugin '.*FragilePlugin' of the application cannot be loaded: "
+        r"its transport 'fragile' cannot be built: ZeroDivisionError: too small"
+    )
+    with pytest.raises(PluginLoadError, match=expected):
+        Thorn(plugins=[FragilePlugin()], transport="fragile")
+
+
+def test_a_plugin_given_in_code_can_be_blocked() -> None:
+    with Thorn(plugins=[PigeonPlugin()], plugins_block=["PigeonPlugin"]) as thorn:
+        assert "PigeonPlugin" not in {source.plugin for source in thorn.plugins.loaded}

@@ -3,6 +3,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from email.message import Message
 from uuid import UUID
 
 import pytest
@@ -338,3 +339,9 @@ def test_a_receiver_does_not_load_the_sending_side() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_headers_of_http_server_are_taken_as_they_are() -> None:
+    headers = Message()
+    headers["Hook-HMAC"] = hook_hmac(b"secret", b"{}")
+    assert verify(headers, b"{}", secrets="secret").scheme is Scheme.HOOK_HMAC

@@ -40,7 +40,8 @@ from thornsdk import (
 )
 from thornsdk.errors import RecipientRefused, SerializationError, StoreFull, TransportError
 from thornsdk.logs import DeliveryLog
-from thornsdk.run import Conditions, Planned, Run
+from thornsdk.planned import Conditions, Planned
+from thornsdk.run import Run
 from thornsdk_plugins.hook_hmac import HookHmacSigner
 from thornsdk_plugins.standard_webhooks import StandardWebhooksSigner
 
@@ -90,7 +91,6 @@ def results(
 
 DELIVERED = (OutcomeKind.DELIVERED, Reason.ACCEPTED)
 STAGE_RETRY = (OutcomeKind.RETRY, Reason.STAGE_FAILED)
-STAGE_FAILED = (OutcomeKind.FAILED, Reason.STAGE_FAILED)
 
 
 # What is sent
@@ -186,7 +186,7 @@ def test_a_scheme_that_no_transport_serves_is_blocked_and_harms_no_other() -> No
 def test_a_signer_that_raises_for_one_harms_no_other() -> None:
     signer = RecordingSigner(broken_for=frozenset({UUID(int=2)}))
     pipeline = make_pipeline([RecordingTransport()], signers=[signer])
-    assert results(pipeline, plans(3)) == [(1, *DELIVERED), (2, *STAGE_FAILED), (3, *DELIVERED)]
+    assert results(pipeline, plans(3)) == [(1, *DELIVERED), (2, *STAGE_RETRY), (3, *DELIVERED)]
 
 
 def test_what_a_stage_raised_is_told_without_its_text() -> None:
@@ -200,9 +200,34 @@ def test_what_a_stage_raised_is_told_without_its_text() -> None:
 def test_a_header_of_a_signer_that_cannot_be_sent_is_not_sent(header: tuple[str, str]) -> None:
     transport = RecordingTransport()
     assert results(make_pipeline([transport], signers=[RecordingSigner(header=header)]), plans(1)) == [
-        (1, *STAGE_FAILED)
+        (1, *STAGE_RETRY)
     ]
     assert transport.requests == []
+
+
+@pytest.mark.parametrize("name", ["Content-Length", "content-type", "Host", "Hook-Delivery", "X-Theirs"])
+def test_a_signer_cannot_set_a_header_that_is_not_its_own(name: str) -> None:
+    transport = RecordingTransport()
+    pipeline = make_pipeline([transport], signers=[RecordingSigner(header=(name, "1"))])
+    planned = [plan(make_subscription(1, headers={"X-Theirs": "2"}))]
+    assert results(pipeline, planned) == [(1, *STAGE_RETRY)]
+    assert transport.requests == []
+
+
+def test_many_that_are_refused_in_a_row_are_not_kept_until_the_end() -> None:
+    waiting = most = 0
+
+    def count_planned() -> Iterator[Planned]:
+        nonlocal waiting, most
+        for number in range(1, 1001):
+            waiting += 1
+            most = max(most, waiting)
+            yield plan(make_subscription(number, url="https://10.0.0.1/"))
+
+    for record in run(RecordingTransport(), count_planned()):
+        assert record.kind is OutcomeKind.BLOCKED
+        waiting -= 1
+    assert (waiting, most) == (0, 100)
 
 
 def refuses(url: URL) -> None:

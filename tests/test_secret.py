@@ -5,6 +5,7 @@ import traceback
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.pretty import pretty_repr
 
 from thornsdk import Secret
 from thornsdk.errors import InvalidSecret
@@ -72,3 +73,7 @@ def test_what_cannot_be_a_secret_is_refused_and_never_quoted(text: str, message:
     assert str(caught.value) == message
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
     assert "hunter" not in "".join(traceback.format_exception_only(caught.value))
+
+
+def test_tools_that_show_attrs_classes_by_their_fields_show_no_secret() -> None:
+    assert "hush" not in pretty_repr(Secret("hush"))

@@ -9,7 +9,8 @@ import pytest
 
 from thornsdk import URL, AddressRules, RetryPolicy, Secret, Settings
 from thornsdk.errors import SettingError
-from thornsdk.settings import SettingsOptions, load_callable, setting_fields, setting_name
+from thornsdk.setting_kinds import load_callable
+from thornsdk.settings import SettingsOptions, setting_fields, setting_name
 
 SCHEDULE = {"THORN_RETRY_SCHEDULE": [1]}
 TEN, DOC = ip_network("10.0.0.0/8"), ip_network("2001:db8::/32")
@@ -342,3 +343,10 @@ def test_a_module_that_breaks_when_it_is_imported_is_named_without_the_text_of_i
     ) in str(caught.value)
     assert "hunter2" not in str(caught.value)
     assert "breaks_on_import" not in sys.modules
+
+
+def test_a_schedule_above_puts_out_a_fixed_delay_below() -> None:
+    below = Settings.from_mapping({"THORN_RETRY_MAX": "3", "THORN_RETRY_DELAY": "7"})
+    above = Settings.from_mapping({"THORN_RETRY_SCHEDULE": "1,2"})
+    assert above.over(below).retry_policy.schedule == (1.0, 2.0)
+    assert below.over(above).retry_policy.schedule == (7.0, 7.0, 7.0)

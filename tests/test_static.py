@@ -240,3 +240,10 @@ def test_static_subscribers_get_what_is_sent(endpoint: Endpoint, open_thorn: Ope
     assert thorn.event("order.created").send({}).outcomes.delivered == 1
     (known,) = thorn.subscriptions()
     assert endpoint.seen[0].header("Hook-Subscription") == str(known.id)
+
+
+def test_two_different_subscribers_of_one_url_need_ids_of_their_own() -> None:
+    url = "https://example.com/hooks"
+    both = [{"url": url, "secret": "one"}, {"url": url, "secret": "two"}]
+    with pytest.raises(ConfigurationError, match=r"two different subscribers of order\.\* have the same URL"):
+        StaticSubscribers({"order.*": both}, None, "THORN_SUBSCRIBERS")

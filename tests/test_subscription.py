@@ -39,6 +39,7 @@ from thornsdk.errors import (
     InvalidURL,
     InvalidValue,
 )
+from thornsdk.model import as_secrets
 from thornsdk.model.receipt import MAX_PROBLEMS
 
 ID = UUID("00000000-0000-4000-8000-000000000001")
@@ -257,3 +258,8 @@ def test_a_receipt_of_which_nothing_is_known_counts_nothing() -> None:
 def test_states_and_kinds_are_written_as_their_words() -> None:
     words = [*OutcomeKind, *DeliveryState, *ReceiptState, *Digest]
     assert json.loads(json.dumps(words)) == [word.name.lower() for word in words]
+
+
+def test_a_secret_may_be_given_as_bytes() -> None:
+    (secret,) = as_secrets(b"abc")
+    assert secret.key == b"abc"

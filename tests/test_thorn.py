@@ -3,6 +3,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterator
+from typing import Never
 from uuid import UUID
 
 import pytest
@@ -112,7 +113,7 @@ def test_an_event_needs_a_name_that_an_event_can_have(thorn: Thorn, name: str) -
 
 @pytest.mark.parametrize("timeout", [0, -1.0])
 def test_an_event_needs_a_timeout_above_zero(thorn: Thorn, timeout: float) -> None:
-    with pytest.raises(ConfigurationError, match="must be more than 0 seconds"):
+    with pytest.raises(ConfigurationError, match="it takes seconds, more than 0 and at most 3600"):
         thorn.event("order.created", timeout=timeout)
 
 
@@ -454,6 +455,32 @@ def test_who_unsubscribes_gets_nothing_more(thorn: Thorn, transport: RecordingTr
     assert list(thorn.subscriptions()) == []
 
 
+def test_who_unsubscribes_gets_no_retry(clock: FakeClock) -> None:
+    pipeline = make_pipeline([RecordingTransport(says_status(500))])
+    with Thorn(pipeline=pipeline, clock=clock) as thorn:
+        subscription = thorn.subscribe("order.*", "https://example.com/")
+        thorn.event("order.created").send(1)
+        thorn.unsubscribe(subscription.id)
+        (record,) = thorn.deliveries()
+    assert (record.kind, record.last.outcome.reason) == (OutcomeKind.FAILED, Reason.UNSUBSCRIBED)
+
+
+class Unwritable(dict[str, object]):
+    def items(self) -> Never:
+        raise LookupError("told nowhere")
+
+
+def test_a_payload_that_breaks_while_it_is_written_is_an_error_of_ours(thorn: Thorn) -> None:
+    with pytest.raises(SerializationError, match=r"the serializer raised LookupError at test_thorn\.py"):
+        thorn.event("order.created").send(Unwritable())
+
+
+def test_settings_that_were_made_directly_count_as_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("THORN_DISPATCHER", "default")
+    with Thorn(settings=Settings(dispatcher="disabled")) as thorn:
+        assert thorn.event("order.created").send(1).state is ReceiptState.DISABLED
+
+
 def test_unsubscribing_what_is_not_there_is_an_error(thorn: Thorn) -> None:
     with pytest.raises(NotFound, match=f"there is no subscription {UUID(int=7)} in the store"):
         thorn.unsubscribe(UUID(int=7))
@@ -537,7 +564,7 @@ def test_the_disabled_dispatcher_sends_nothing_and_says_so(
     assert receipt.outcomes.total == 0
     assert transport.requests == []
     assert caplog.messages == [
-        f"message.disabled message={receipt.message_id} event_name=order.created dispatcher=disabled"
+        f"message.disabled message_id={receipt.message_id} event_name=order.created dispatcher=disabled"
     ]
 
 

@@ -12,13 +12,15 @@ from thornsdk.model import (
     Attempt,
     Delivery,
     DeliveryRecord,
+    DeliveryState,
     Origin,
     Outcome,
     OutcomeKind,
     Subscription,
 )
+from thornsdk.planned import Conditions, Planned
 from thornsdk.reasons import Reason
-from thornsdk.run import Conditions, Planned, Run
+from thornsdk.run import Run
 from thornsdk.stages import Dispatch, Serializer, Store, Terms
 
 _CLAIM_SIZE = 100
@@ -33,12 +35,16 @@ class Sources:
         store: Keeps subscriptions and deliveries.
         static: Gives the subscriptions that configuration makes and whose patterns match an event, by the
             event's name and the sender, whoever owns them.
-        terms: Gives the terms of an event by its name.
+        terms: Gives the terms of an event by its name; None for an event that is not declared here.
+        general_terms: The terms of such an event.
+        longest_timeout: Gives the longest deadline of all events, in seconds.
     """
 
     store: Store
     static: Callable[[str, str | None], Iterable[Subscription]]
-    terms: Callable[[str], Terms]
+    terms: Callable[[str], Terms | None]
+    general_terms: Terms
+    longest_timeout: Callable[[], float]
 
 
 class Engine:
@@ -52,7 +58,7 @@ class Engine:
     def __init__(self, sources: Sources, conditions: Conditions) -> None:
         self._store = sources.store
         self._static = sources.static
-        self._terms = sources.terms
+        self._sources = sources
         self._conditions = conditions
 
     def matching(self, dispatch: Dispatch) -> Iterator[Subscription]:
@@ -69,7 +75,7 @@ class Engine:
         """Attempts a delivery to each subscription, and gives each result when it is known."""
         bodies = _Bodies(self._conditions.pipeline.by_content_type, dispatch)
         planned = (_plan(dispatch, bodies, one) for one in subscriptions)
-        return Run(self._conditions, self._settled).attempt(planned)
+        return self._run(planned)
 
     def run_due(self) -> Iterator[DeliveryRecord]:
         """Attempts every stored delivery that is due when this begins, and gives each result.
@@ -84,13 +90,24 @@ class Engine:
         """Attempts a stored delivery now, whatever its state; it keeps its id and its body.
 
         Raises:
-            NotFound: If the store does not know it.
+            NotFound: If the store does not know it, or its subscription is not there or disabled.
         """
         record = self._store.delivery(delivery_id)
         if record is None:
             raise NotFound(f"there is no delivery {delivery_id} in the store")
-        (result,) = self._attempt_again([record])
+        subscription = self.subscription(record)
+        if subscription is None or not subscription.active:
+            raise NotFound(
+                f"the subscription of the delivery, {record.subscription_id}, is removed or disabled"
+            )
+        (result,) = self._run([self._plan_again(record, subscription)])
         return result
+
+    def give_up(self, subscription_id: UUID) -> None:
+        """Gives up what is pending for a subscription that is being removed."""
+        for record in self._store.deliveries(DeliveryState.PENDING):
+            if record.subscription_id == subscription_id:
+                self._given_up(record)
 
     def subscription(self, record: DeliveryRecord) -> Subscription | None:
         """Gives the subscription that a delivery is for, or None where it is there no more."""
@@ -103,13 +120,28 @@ class Engine:
     def _attempt_again(self, records: Iterable[DeliveryRecord]) -> Iterator[DeliveryRecord]:
         planned: list[Planned] = []
         for record in records:
-            subscription = self.subscription(record)
-            if subscription is None or not subscription.active:
-                yield self._given_up(record)
+            try:
+                subscription = self.subscription(record)
+            except Exception as exc:
+                # It is the trouble of this delivery alone: a callable among the static subscribers broke.
+                self._conditions.log.delivery_left(record, f"its subscription {crash(exc)}")
+                continue
+            if subscription is not None and subscription.active:
+                planned.append(self._plan_again(record, subscription))
+            elif subscription is None and self._sources.terms(record.event) is None:
+                # The subscriber may be one of an event that another process declares: it is not ours to end.
+                self._conditions.log.delivery_left(record, "its subscription and event are not known here")
             else:
-                planned.append(_plan_again(record, subscription, self._terms(record.event)))
+                yield self._given_up(record)
         planned.sort(key=lambda one: _place(one.delivery.subscription))
-        yield from Run(self._conditions, self._settled).attempt(planned)
+        yield from self._run(planned)
+
+    def _run(self, planned: Iterable[Planned]) -> Iterator[DeliveryRecord]:
+        return Run(self._conditions, self._settled).attempt(planned)
+
+    def _plan_again(self, record: DeliveryRecord, subscription: Subscription) -> Planned:
+        terms = self._sources.terms(record.event) or self._sources.general_terms
+        return _plan_again(record, subscription, terms)
 
     def _given_up(self, record: DeliveryRecord) -> DeliveryRecord:
         attempt = Attempt(
@@ -124,13 +156,16 @@ class Engine:
         return settled
 
     def _claim_until(self) -> datetime:
-        batch = self._terms("").timeout * _CLAIM_SIZE
+        batch = self._sources.longest_timeout() * _CLAIM_SIZE
         return self._conditions.clock() + timedelta(seconds=batch + _CLAIM_MARGIN)
 
     def _settled(self, record: DeliveryRecord) -> None:
-        self._conditions.log.attempted(record)
-        self._tell_observers(record)
-        self._store.record(record)
+        try:
+            self._store.record(record)
+        finally:
+            # What happened is told even where it cannot be kept.
+            self._conditions.log.attempted(record)
+            self._tell_observers(record)
         if record.last.outcome.reason is Reason.GONE:
             self._disable(record)
 
@@ -148,6 +183,20 @@ class Engine:
             why = f"answered 410 (gone) to {record.event}"
             self._store.put([evolve(subscription, disabled=why)])
             self._conditions.log.subscription_disabled(subscription, why)
+
+
+def serialized(serializer: Serializer, payload: object) -> bytes:
+    """Writes a payload.
+
+    Raises:
+        SerializationError: If it cannot be written, whatever the serializer or the payload raised.
+    """
+    try:
+        return serializer.serialize(payload)
+    except SerializationError:
+        raise
+    except Exception as exc:
+        raise SerializationError("$", f"the serializer {crash(exc)}") from exc
 
 
 class _Bodies:
@@ -168,12 +217,9 @@ class _Bodies:
         if serializer is None:
             return SerializationError("$", f"no serializer writes {content_type}")
         try:
-            return serializer.serialize(self._payload)
+            return serialized(serializer, self._payload)
         except SerializationError as exc:
             return exc
-        except Exception as exc:
-            # A defect in one serializer must not cost the subscribers of the other content types theirs.
-            return SerializationError("$", f"the serializer {crash(exc)}")
 
 
 def _plan(dispatch: Dispatch, bodies: _Bodies, subscription: Subscription) -> Planned:

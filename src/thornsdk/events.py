@@ -59,7 +59,7 @@ class Event(Generic[Payload]):
         return self._send(self.name, payload, sender=sender, broadcast=broadcast)
 
     async def asend(self, payload: Payload, *, sender: str | None = None, broadcast: bool = False) -> Receipt:
-        """Does what `send` does, in a thread of its own, so that the event loop goes on.
+        """Does what `send` does, in a thread of the loop's default executor, so that the loop goes on.
 
         Cancelling it does not stop the requests: the message goes on in its thread.
         """

@@ -7,6 +7,7 @@ string or userinfo in them, and no path either, for a path may be a secret too: 
 
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Final, TypeAlias
 
 import structlog
@@ -29,16 +30,22 @@ _LEVELS = {
 logging.getLogger(LOGGER).addHandler(logging.NullHandler())
 
 
+def _identity(record: DeliveryRecord) -> dict[str, object]:
+    return {
+        "delivery": str(record.id),
+        "message_id": str(record.message_id),
+        "event_name": record.event,
+        "subscription": str(record.subscription_id),
+        "origin": record.origin,
+    }
+
+
 def attempt_fields(record: DeliveryRecord) -> dict[str, object]:
     """Gives the fields that tell an attempt, in the order of the reference."""
     attempt = record.last
     retry_at = attempt.outcome.retry_at
     fields: dict[str, object] = {
-        "delivery": str(record.id),
-        "message": str(record.message_id),
-        "event_name": record.event,
-        "subscription": str(record.subscription_id),
-        "origin": record.origin,
+        **_identity(record),
         "attempt": attempt.number,
         "outcome": attempt.outcome.kind.value,
         "reason": attempt.outcome.reason.value,
@@ -65,7 +72,7 @@ class DeliveryLog:
     def not_dispatched(self, receipt: Receipt) -> None:
         """Tells that a dispatcher took a message and sends nothing."""
         fields = {
-            "message": str(receipt.message_id),
+            "message_id": str(receipt.message_id),
             "event_name": receipt.event,
             "dispatcher": receipt.dispatcher,
         }
@@ -96,7 +103,21 @@ class DeliveryLog:
         fields = {"transport": f"{kind.__module__}.{kind.__qualname__}"}
         self._tell(logging.ERROR, "transport.unknown_exchange", fields)
 
+    def delivery_left(self, record: DeliveryRecord, why: str) -> None:
+        """Tells that a delivery was due and could not be attempted here: it stays pending."""
+        self._tell(logging.WARNING, "delivery.left", {**_identity(record), "detail": why})
+
     def _tell(self, level: int, event: str, fields: Fields) -> None:
+        try:
+            self._pass_on(level, event, fields)
+        except Exception as exc:
+            # The application's own logging broke. No delivery may suffer for it, and somebody should know.
+            with suppress(Exception):
+                logging.getLogger(LOGGER).log(
+                    logging.ERROR, "log.failed event=%s problem=%s", event, crash(exc)
+                )
+
+    def _pass_on(self, level: int, event: str, fields: Fields) -> None:
         if structlog.is_configured():
             # Whatever structlog wraps has a method for each level; `log` with a level not all have.
             tell = getattr(structlog.get_logger(LOGGER), logging.getLevelName(level).lower())

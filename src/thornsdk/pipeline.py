@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from typing import TypeVar
 
-from attrs import Factory, field, frozen
+from attrs import Factory, evolve, field, frozen
 
 from thornsdk.errors import PipelineError
 from thornsdk.hookspecs import StageContext
@@ -116,14 +116,15 @@ def build_pipeline(settings: Settings, plugins: PluginManager, clock: Clock) -> 
 
     serializers, signers = plugins.serializers(), plugins.signers()
     transports, observers = plugins.transports(), plugins.observers()
-    return Pipeline(
+    stages = Pipeline(
         serializers=[serializers.build(name, context(ct)) for ct, name in settings.codecs.items()],
         signers=[signers.build(name, context(name)) for name in settings.signers],
         transports=[transports.build(name, context(name)) for name in settings.transport],
         dispatcher=plugins.dispatchers().build(settings.dispatcher, context(settings.dispatcher)),
         observers=[observers.build(name, context(name)) for name in settings.observers],
-        store=build_store(settings, plugins, clock),
     )
+    # The store comes last: it alone holds something open from the beginning.
+    return evolve(stages, store=build_store(settings, plugins, clock))
 
 
 def build_store(settings: Settings, plugins: PluginManager, clock: Clock) -> Store:

@@ -17,6 +17,7 @@ from thornsdk.errors import (
     PluginError,
     PluginLoadError,
     StageUnavailableError,
+    ThornError,
     UnknownStageError,
 )
 from thornsdk.hookspecs import PROJECT, HookContext, Plugin, Provided, StageContext
@@ -81,6 +82,7 @@ class Catalogue(Generic[S]):
         Raises:
             UnknownStageError: If no plugin provides it.
             StageUnavailableError: If a package that it needs is not installed.
+            PluginLoadError: If its factory raises anything but an error of ours.
         """
         if name not in self.offers:
             raise self._unknown(name)
@@ -92,6 +94,11 @@ class Catalogue(Generic[S]):
                 f"pip install {offer.provided.extra!r}" if offer.provided.extra else f"mend {offer.source}"
             )
             raise StageUnavailableError(f"the {self.stage} {name!r}", str(exc), install) from exc
+        except ThornError:
+            raise
+        except Exception as exc:
+            problem = f"its {self.stage} {name!r} cannot be built: {type(exc).__qualname__}: {exc}"
+            raise PluginLoadError(offer.source.plugin, offer.source.distribution, problem) from exc
 
     def _unknown(self, name: str) -> PluginError:
         if name in self.missing:
@@ -140,15 +147,17 @@ class PluginManager:
         found = _installed() if points is None else points
         for point in sorted(found, key=lambda one: (_distribution(one), one.name)):
             source = Source(point.name, _distribution(point))
-            if self._block.isdisjoint((source.plugin, source.qualified)):
+            if not self._blocked(source):
                 self._load_one(point, source)
 
     def register(self, plugin: object, source: Source) -> None:
-        """Takes a plugin in.
+        """Takes a plugin in, unless it is blocked.
 
         Raises:
             PluginLoadError: If it has a method that is named like a hook but is none.
         """
+        if self._blocked(source):
+            return
         _check_hooks(plugin, source)
         manager = pluggy.PluginManager(PROJECT)
         manager.add_hookspecs(Plugin)
@@ -192,6 +201,9 @@ class PluginManager:
     def observers(self) -> Catalogue[Observer]:
         """The observers that plugins provide."""
         return self._catalogue("observer")
+
+    def _blocked(self, source: Source) -> bool:
+        return not self._block.isdisjoint((source.plugin, source.qualified))
 
     def _load_one(self, point: "EntryPoint", source: Source) -> None:
         try:

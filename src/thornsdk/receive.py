@@ -15,7 +15,7 @@ from enum import StrEnum
 from attrs import field, frozen
 
 from thornsdk.errors import InvalidSignature
-from thornsdk.model import Digest, Secret, SecretsLike, as_secrets
+from thornsdk.model import Digest, Secret, SecretsLike, as_secrets, header_pairs
 from thornsdk.policy.signatures import (
     HOOK_DELIVERY,
     HOOK_EVENT,
@@ -138,9 +138,8 @@ def _received(scheme: Scheme, fields: Mapping[str, str], body: bytes, sent_at: d
 
 
 def _fields(headers: HeadersLike) -> dict[str, str]:
-    pairs = headers.items() if isinstance(headers, Mapping) else headers
     fields: dict[str, str] = {}
-    for name, value in pairs:
+    for name, value in header_pairs(headers):
         lower = name.lower()
         if lower.startswith(("hook-", "webhook-")):
             if lower in fields:

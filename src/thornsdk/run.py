@@ -1,78 +1,35 @@
-"""One pass of deliveries through signers and transports: where each comes to its outcome."""
+"""One pass of deliveries through the transports: where each comes to its outcome."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 from uuid import UUID
 
-from attrs import frozen
-
 from thornsdk.errors import RecipientRefused, SerializationError, TransportError, crash
-from thornsdk.logs import DeliveryLog
 from thornsdk.model import (
-    URL,
     Attempt,
-    Delivery,
     DeliveryRecord,
     Exchange,
     Outcome,
     OutcomeKind,
     Request,
     Response,
-    check_header,
 )
-from thornsdk.pipeline import Pipeline
-from thornsdk.policy.addresses import AddressRules
+from thornsdk.planned import Conditions, Planned, build_request
 from thornsdk.policy.retry import judge
-from thornsdk.policy.signatures import HOOK_DELIVERY, HOOK_EVENT, HOOK_SUBSCRIPTION
 from thornsdk.reasons import Reason
-from thornsdk.stages import RecipientValidator, Terms, Transport
-from thornsdk.typing import Clock, Random
+from thornsdk.stages import Transport
 
-
-@frozen
-class Planned:
-    """A delivery that is about to be attempted.
-
-    Attributes:
-        delivery: What is to be delivered.
-        number: The number of the attempt; the first is 1.
-        terms: The terms on which it is attempted.
-        problem: Why its payload cannot be written, or None.
-    """
-
-    delivery: Delivery
-    number: int
-    terms: Terms
-    problem: SerializationError | None = None
-
-
-@frozen(kw_only=True, eq=False)
-class Conditions:
-    """What every attempt of an application has in common.
-
-    Attributes:
-        pipeline: The stages.
-        rules: Where requests may go.
-        product: What stands first in ``User-Agent``.
-        clock: Tells the time.
-        random: Gives the jitter.
-        log: Tells what happens.
-    """
-
-    pipeline: Pipeline
-    rules: AddressRules
-    product: str
-    clock: Clock
-    random: Random
-    log: DeliveryLog
+_PAUSE = 100
+"""After how many deliveries that could not be sent they are settled."""
 
 
 class Run:
     """One pass of deliveries. Use it once.
 
-    It never holds more than what the transport has in flight. When the subscriptions or the store break in
-    the middle, it starts nothing new, waits for what is in flight, and raises then: no result is lost.
+    It never holds more than what the transport has in flight, and a few that could not be sent. When the
+    subscriptions or the store break in the middle, it starts nothing new, waits for what is in flight, and
+    raises then: no result is lost.
 
     Args:
         conditions: What every attempt has in common.
@@ -125,9 +82,9 @@ class Run:
             yield self._unsent(planned, outcome, f"no transport serves the scheme {scheme!r}")
 
     def _through(self, transport: Transport, group: Iterator[Planned]) -> Iterator[DeliveryRecord]:
-        feed = _Feed(self._requests(transport, group))
+        feed = _Feed(group, lambda planned: self._request(transport, planned))
         while not feed.ended:
-            taken, cause = feed.taken, "lost the request"
+            begun, cause = feed.begun, "lost the request"
             try:
                 for exchange in transport.send_many(feed):
                     yield from self._settle_never_sent()
@@ -135,20 +92,19 @@ class Run:
             except Exception as exc:
                 # A transport that breaks costs what it had in flight, not what is still to come.
                 cause = crash(exc)
-            if feed.taken == taken:
+            if feed.begun == begun:
                 next(feed, None)  # One that takes nothing would keep us here for ever.
             yield from self._settle_never_sent()
             yield from self._settle_lost(cause)
 
-    def _requests(self, transport: Transport, group: Iterator[Planned]) -> Iterator[Request]:
-        for planned in group:
-            try:
-                request = build_request(planned, transport, self._conditions)
-            except Exception as exc:
-                self._never_sent.append(self._unsent(planned, *_refusal(exc)))
-                continue
-            self._in_flight[request.id] = planned
-            yield request
+    def _request(self, transport: Transport, planned: Planned) -> Request | None:
+        try:
+            request = build_request(planned, transport, self._conditions)
+        except Exception as exc:
+            self._never_sent.append(self._unsent(planned, *self._refusal(planned, exc)))
+            return None
+        self._in_flight[request.id] = planned
+        return request
 
     def _settle(self, transport: Transport, exchange: Exchange) -> Iterator[DeliveryRecord]:
         planned = self._in_flight.pop(exchange.request.id, None)
@@ -214,86 +170,40 @@ class Run:
             self._broken = self._broken or exc
         return record
 
+    def _refusal(self, planned: Planned, error: Exception) -> tuple[Outcome, str]:
+        """Says what it means that a request could not be built."""
+        if isinstance(error, RecipientRefused):
+            return Outcome(OutcomeKind.BLOCKED, error.reason), error.detail
+        if isinstance(error, SerializationError):
+            return Outcome(OutcomeKind.FAILED, Reason.NOT_SERIALIZABLE), str(error)
+        broken = TransportError(Reason.STAGE_FAILED, f"a stage {crash(error)}")
+        return self._judge(planned, broken), broken.detail
+
 
 class _Feed:
-    """Requests as a transport reads them; knows how many were taken and whether there are more."""
+    """Requests as a transport reads them; knows how many were begun and whether there are more.
 
-    def __init__(self, requests: Iterator[Request]) -> None:
-        self._requests = requests
-        self.taken = 0
+    After many in a row that could not be built it pauses, so that they can be settled: a transport takes that
+    for the end, and is called again.
+    """
+
+    def __init__(self, group: Iterator[Planned], build: Callable[[Planned], Request | None]) -> None:
+        self._group = group
+        self._build = build
+        self.begun = 0
         self.ended = False
 
     def __iter__(self) -> "_Feed":
         return self
 
     def __next__(self) -> Request:
-        try:
-            request = next(self._requests)
-        except StopIteration:
-            self.ended = True
-            raise
-        self.taken += 1
-        return request
-
-
-def build_request(planned: Planned, transport: Transport, conditions: Conditions) -> Request:
-    """Builds the signed request of a delivery.
-
-    Raises:
-        RecipientRefused: If policy does not allow the recipient.
-        SerializationError: If the payload cannot be written for this subscription.
-    """
-    delivery, terms = planned.delivery, planned.terms
-    if planned.problem is not None:
-        raise planned.problem
-    check_recipient(delivery.subscription.url, conditions.rules, terms.recipient_validators)
-    return Request(
-        id=delivery.id,
-        url=delivery.subscription.url,
-        headers=(
-            ("User-Agent", f"{conditions.product} {transport.user_agent}"),
-            ("Content-Type", delivery.content_type),
-            (HOOK_EVENT, delivery.event),
-            (HOOK_DELIVERY, str(delivery.id)),
-            (HOOK_SUBSCRIPTION, str(delivery.subscription.id)),
-            *_signed(delivery, conditions),
-            *delivery.subscription.headers,
-        ),
-        body=delivery.body,
-        timeout=terms.timeout,
-    )
-
-
-def check_recipient(
-    url: URL, rules: AddressRules, recipient_validators: Iterable[RecipientValidator]
-) -> None:
-    """Refuses a URL that the rules or a recipient validator refuse.
-
-    Raises:
-        RecipientRefused: With the reason. A validator that raises another error refuses the URL too.
-    """
-    rules.check_url(url)
-    for validator in recipient_validators:
-        try:
-            validator(url)
-        except RecipientRefused:
-            raise
-        except Exception as exc:
-            raise RecipientRefused(f"a recipient validator {crash(exc)}") from exc
-
-
-def _signed(delivery: Delivery, conditions: Conditions) -> Iterator[tuple[str, str]]:
-    now = conditions.clock()
-    for signer in conditions.pipeline.signers:
-        for name, value in signer.sign(delivery, now):
-            check_header(name, value)
-            yield name, value
-
-
-def _refusal(error: Exception) -> tuple[Outcome, str]:
-    """Says what it means that a request could not be built."""
-    if isinstance(error, RecipientRefused):
-        return Outcome(OutcomeKind.BLOCKED, error.reason), error.detail
-    if isinstance(error, SerializationError):
-        return Outcome(OutcomeKind.FAILED, Reason.NOT_SERIALIZABLE), str(error)
-    return Outcome(OutcomeKind.FAILED, Reason.STAGE_FAILED), f"a stage {crash(error)}"
+        for _ in range(_PAUSE):
+            planned = next(self._group, None)
+            if planned is None:
+                self.ended = True
+                break
+            self.begun += 1
+            request = self._build(planned)
+            if request is not None:
+                return request
+        raise StopIteration

@@ -1,33 +1,49 @@
 """The settings: one table of names, meanings, defaults and what each takes."""
 
-import importlib
-import json
 import os
-import re
 from collections.abc import Callable, Iterable, Mapping
-from ipaddress import ip_network
-from typing import TypeAlias, TypedDict, TypeVar, cast
+from typing import TypedDict, TypeVar
 
 import attrs
 from attrs import field, frozen
 
-from thornsdk.errors import SettingError, ThornError, crash
+from thornsdk.errors import SettingError, ThornError
 from thornsdk.model import JSON, Secret
 from thornsdk.policy.addresses import WEB_PORTS, AddressRules
-from thornsdk.policy.retry import MAX_WAIT, RetryPolicy
+from thornsdk.policy.retry import RetryPolicy
+from thornsdk.setting_kinds import (
+    Raw,
+    optional,
+    read_codecs,
+    read_concurrency,
+    read_count,
+    read_delay,
+    read_mapping,
+    read_name,
+    read_names,
+    read_networks,
+    read_ports,
+    read_schedule,
+    read_schemes,
+    read_secret,
+    read_some_names,
+    read_switch,
+    read_timeout,
+    read_validators,
+)
 from thornsdk.stages import RecipientValidator, Terms
 from thornsdk.typing import IPNetwork
 
 PREFIX = "THORN_"
 FORM = "application/x-www-form-urlencoded"
-_MAX_TIMEOUT = 3600.0
-_MAX_CONCURRENCY = 1000
-_MAX_RETRIES = 1000
-_REFERENCE = re.compile(r"[A-Za-z_][\w.]*:\w+")
+
+_RIVALS = {
+    "retry_schedule": ("retry_max", "retry_delay"),
+    "retry_max": ("retry_schedule",),
+    "retry_delay": ("retry_schedule",),
+}
 
 T = TypeVar("T")
-Raw: TypeAlias = object
-"""A setting's value as it was given: text from the environment, or a Python value."""
 
 
 class SettingsOptions(TypedDict, total=False):
@@ -61,173 +77,6 @@ def _setting(default: T, parse: Callable[[Raw], T], takes: str, doc: str, *, hid
     return field(default=default, metadata=metadata, kw_only=True, repr=not hidden)
 
 
-# What a setting takes, read. Each raises ValueError or TypeError for anything else.
-
-
-def _name(raw: Raw) -> str:
-    if not isinstance(raw, str) or not raw.strip():
-        raise ValueError
-    return raw.strip()
-
-
-def _items(raw: Raw) -> list[Raw]:
-    """Reads a list: a Python one, a JSON array, or text with commas."""
-    if isinstance(raw, str):
-        text = raw.strip()
-        return (
-            list(json.loads(text))
-            if text.startswith("[")
-            else [s.strip() for s in text.split(",") if s.strip()]
-        )
-    if isinstance(raw, (Mapping, bytes)) or not isinstance(raw, Iterable):
-        raise TypeError
-    return list(cast("Iterable[Raw]", raw))
-
-
-def _names(raw: Raw) -> tuple[str, ...]:
-    return tuple(_name(item) for item in _items(raw))
-
-
-def _some_names(raw: Raw) -> tuple[str, ...]:
-    names = _names(raw)
-    if not names:
-        raise ValueError
-    return names
-
-
-def _mapping(raw: Raw) -> Mapping[str, object]:
-    value: object = json.loads(raw) if isinstance(raw, str) else raw
-    if not isinstance(value, Mapping):
-        raise TypeError
-    mapping = dict(cast("Mapping[object, object]", value))
-    if not all(isinstance(key, str) for key in mapping):
-        raise TypeError
-    return cast("dict[str, object]", mapping)
-
-
-def _codecs(raw: Raw) -> Mapping[str, str]:
-    codecs = {key: _name(value) for key, value in _mapping(raw).items()}
-    if not codecs:
-        raise ValueError
-    return codecs
-
-
-def _number(raw: Raw) -> float:
-    if isinstance(raw, bool) or not isinstance(raw, (str, int, float)):
-        raise TypeError
-    return float(raw)
-
-
-def _timeout(raw: Raw) -> float:
-    number = _number(raw)
-    if not 0 < number <= _MAX_TIMEOUT:
-        raise ValueError
-    return number
-
-
-def _delay(raw: Raw) -> float:
-    number = _number(raw)
-    if not 0 <= number <= MAX_WAIT:
-        raise ValueError
-    return number
-
-
-def _whole(raw: Raw) -> int:
-    if isinstance(raw, bool) or not isinstance(raw, (str, int)):
-        raise TypeError
-    return int(raw)
-
-
-def _count(raw: Raw) -> int:
-    number = _whole(raw)
-    if not 0 <= number <= _MAX_RETRIES:
-        raise ValueError
-    return number
-
-
-def _concurrency(raw: Raw) -> int:
-    number = _whole(raw)
-    if not 1 <= number <= _MAX_CONCURRENCY:
-        raise ValueError
-    return number
-
-
-def _port(raw: Raw) -> int:
-    number = _whole(raw)
-    if not 1 <= number <= 65535:  # noqa: PLR2004 - the ports that there are
-        raise ValueError
-    return number
-
-
-_SWITCH = {
-    "1": True,
-    "true": True,
-    "yes": True,
-    "on": True,
-    "0": False,
-    "false": False,
-    "no": False,
-    "off": False,
-}
-
-
-def _switch(raw: Raw) -> bool:
-    if isinstance(raw, bool):
-        return raw
-    return _SWITCH[_name(raw).lower()]
-
-
-def _optional(parse: Callable[[Raw], T]) -> Callable[[Raw], T | None]:
-    return lambda raw: None if raw is None else parse(raw)
-
-
-def _secret(raw: Raw) -> Secret:
-    return raw if isinstance(raw, Secret) else Secret(_name(raw))
-
-
-def _schedule(raw: Raw) -> tuple[float, ...]:
-    return tuple(_delay(item) for item in _items(raw))
-
-
-def _networks(raw: Raw) -> tuple[IPNetwork, ...]:
-    return tuple(ip_network(cast("str", item)) for item in _items(raw))
-
-
-def _schemes(raw: Raw) -> frozenset[str]:
-    return frozenset(name.lower() for name in _names(raw))
-
-
-def _ports(raw: Raw) -> frozenset[int]:
-    return frozenset(_port(item) for item in _items(raw))
-
-
-def _validators(raw: Raw) -> tuple[RecipientValidator, ...]:
-    return tuple(load_callable(item) for item in _items(raw))
-
-
-def load_callable(item: object) -> Callable[..., object]:
-    """Gives a callable itself, or the one that ``package.module:name`` names.
-
-    Raises:
-        ValueError: If there is none. The cause says why.
-    """
-    if callable(item):
-        return item
-    if not isinstance(item, str) or not _REFERENCE.fullmatch(item):
-        # It is not quoted: it may be a URL with a slip in it, and hold a secret.
-        raise ValueError("what was given is neither a callable nor the module:name of one")
-    module, _, name = item.partition(":")
-    try:
-        value: object = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as exc:
-        raise ValueError(f"{item} cannot be imported: {exc}") from exc
-    except Exception as exc:  # The module runs when it is imported, and may raise anything.
-        raise ValueError(f"{item} cannot be imported: its module {crash(exc)}") from exc
-    if not callable(value):
-        raise ValueError(f"{item} is not callable")  # noqa: TRY004 - one error for all that cannot be loaded
-    return value
-
-
 @frozen
 class Settings:
     """What an application can set.
@@ -241,38 +90,38 @@ class Settings:
 
     dispatcher: str = _setting(
         "default",
-        _name,
+        read_name,
         "the name of a dispatcher",
         "Where and when deliveries run: `default` or `disabled`.",
     )
     store: str = _setting(
         "memory",
-        _name,
+        read_name,
         "the name of a store, or its URL",
         "Where subscriptions and deliveries are kept: `memory`, or `sqlite:///thorn.db` (relative path), "
         "`sqlite:////var/lib/app/thorn.db` (absolute path).",
     )
     transport: tuple[str, ...] = _setting(
         ("urllib3",),
-        _some_names,
+        read_some_names,
         "the name of a transport, or several",
         "What sends the requests, by URL scheme.",
     )
     signers: tuple[str, ...] = _setting(
-        ("hook-hmac", "standard-webhooks"), _names, "names of signers", "What signs the requests."
+        ("hook-hmac", "standard-webhooks"), read_names, "names of signers", "What signs the requests."
     )
     observers: tuple[str, ...] = _setting(
-        (), _names, "names of observers", "What is told of every attempt, besides the log."
+        (), read_names, "names of observers", "What is told of every attempt, besides the log."
     )
     codecs: Mapping[str, str] = _setting(
         {JSON: "json", FORM: "form"},
-        _codecs,
+        read_codecs,
         "a mapping (or JSON object) of content types to names of serializers",
         "How payloads are written, by content type. The first is tried before anything is sent.",
     )
     subscribers: Mapping[str, object] = _setting(
         {},
-        _mapping,
+        read_mapping,
         "a mapping (or JSON object) of event patterns to subscribers",
         "Static subscribers: a URL, a mapping (`url`, and what `Thorn.subscribe` takes besides), a callable "
         "or its `module:name`, or a list of these.",
@@ -280,89 +129,89 @@ class Settings:
     )
     secret: Secret | None = _setting(  # noqa: RUF009 - it makes a field
         None,
-        _optional(_secret),
+        optional(read_secret),
         "a secret that is not empty",
         "What the secrets of static subscribers that have none of their own are derived from.",
         hidden=True,
     )
     event_timeout: float = _setting(
         10.0,
-        _timeout,
+        read_timeout,
         "seconds, more than 0 and at most 3600",
         "The deadline of an attempt: name look-up, connect, TLS, sending and reading together.",
     )
     retry: bool = _setting(
         True,  # noqa: FBT003 - the first argument is the default, whatever its type
-        _switch,
+        read_switch,
         "true or false",
         "Whether a delivery that did not arrive is attempted again.",
     )
     retry_max: int | None = _setting(
         None,
-        _optional(_count),
+        optional(read_count),
         "a whole number from 0 to 1000",
         "How often it is attempted again, with a fixed delay in place of the schedule; 10 where only "
         "`THORN_RETRY_DELAY` is set.",
     )
     retry_delay: float | None = _setting(
         None,
-        _optional(_delay),
+        optional(read_delay),
         "seconds, from 0 to 31536000 (a year)",
         "The fixed delay before each further attempt; 60 where only `THORN_RETRY_MAX` is set.",
     )
     retry_schedule: tuple[float, ...] | None = _setting(
         None,
-        _optional(_schedule),
+        optional(read_schedule),
         "a list of seconds, each from 0 to 31536000 (a year)",
         "The waits after the first attempt, the second, and so on. By default 5 s, 5 min, 30 min, 2 h, 5 h, "
         "10 h, 14 h, 20 h and 24 h, as the Standard Webhooks specification proposes.",
     )
     recipient_validators: tuple[RecipientValidator, ...] = _setting(
         (),
-        _validators,
+        read_validators,
         "callables, or their `module:name`",
         "Called with a URL when it is subscribed and before each attempt; they refuse it by raising.",
     )
     allow_networks: tuple[IPNetwork, ...] = _setting(
         (),
-        _networks,
+        read_networks,
         "a list of address ranges, such as 10.0.0.0/8",
         "Address ranges that requests may go to although they are private or special.",
     )
     block_networks: tuple[IPNetwork, ...] = _setting(
         (),
-        _networks,
+        read_networks,
         "a list of address ranges, such as 10.0.0.0/8",
         "Address ranges that requests may not go to. Block wins over allow.",
     )
     allow_schemes: frozenset[str] | None = _setting(
         None,
-        _optional(_schemes),
+        optional(read_schemes),
         "a list of URL schemes, such as https",
         "The URL schemes that subscriptions may have. By default every scheme that a transport serves.",
     )
     allow_ports: frozenset[int] = _setting(
         WEB_PORTS,
-        _ports,
+        read_ports,
         "a list of ports from 1 to 65535",
         "The ports that `http` and `https` URLs may have.",
     )
     concurrency: int = _setting(
         32,
-        _concurrency,
+        read_concurrency,
         "a whole number from 1 to 1000",
         "How many requests the transport keeps in flight for one message.",
     )
     ca_bundle: str | None = _setting(
         None,
-        _optional(_name),
+        optional(read_name),
         "the path of a PEM file",
         "Certificates of the authorities to trust, in place of the system's. Verification cannot be turned "
         "off.",
     )
     plugins_block: frozenset[str] = _setting(
         frozenset(),
-        lambda raw: frozenset(_names(raw)),
+        lambda raw: frozenset(read_names(raw)),
         "names of plugins",
         "Plugins that are not loaded; `distribution:name` means one of several that have the same name.",
     )
@@ -370,6 +219,9 @@ class Settings:
     """The names of those that were given; the others have their defaults."""
 
     def __attrs_post_init__(self) -> None:
+        # Settings that were made directly, or changed with attrs.evolve, count as given where they differ.
+        differing = {one.name for one in setting_fields() if getattr(self, one.name) != one.default}
+        object.__setattr__(self, "given", self.given | differing)
         if self.retry_schedule is not None and (self.retry_max is not None or self.retry_delay is not None):
             raise SettingError(
                 "THORN_RETRY_SCHEDULE",
@@ -416,8 +268,11 @@ class Settings:
 
     def over(self, other: "Settings") -> "Settings":
         """Lays these settings over others: what was given here wins, what was given there comes next."""
-        values = {name: getattr(self, name) for name in self.given}
-        return attrs.evolve(other, **values, given=self.given | other.given)
+        # A schedule here puts out a fixed delay there, and the other way round.
+        put_out = {rival for name in self.given for rival in _RIVALS.get(name, ())}
+        kept = self.given | (other.given - put_out)
+        values = {name: getattr(self if name in self.given else other, name) for name in kept}
+        return attrs.evolve(Settings(), **values, given=kept)
 
     @property
     def retry_policy(self) -> RetryPolicy:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Protocol, TypeAlias, runtime_checkable
 from uuid import UUID
 
-from attrs import frozen
+from attrs import field, frozen
 
 from thornsdk.errors import TransportError, crash
 from thornsdk.model import (
@@ -176,7 +176,7 @@ class Dispatch:
     message: Message[object]
     audience: Audience
     content_type: str
-    body: bytes
+    body: bytes = field(repr=False)
     terms: Terms
 
 

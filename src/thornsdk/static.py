@@ -10,7 +10,7 @@ from attrs import frozen
 
 from thornsdk.errors import ConfigurationError, InvalidPattern, InvalidValue
 from thornsdk.model import URL, EventPattern, Secret, Subscription
-from thornsdk.settings import load_callable
+from thornsdk.setting_kinds import load_callable
 
 Subscriber: TypeAlias = object
 """A URL, a mapping, a `Subscription`, a callable or its ``module:name``, or a list of these."""
@@ -43,6 +43,7 @@ class StaticSubscribers:
         self._secret = secret
         self._where = where
         self._sources: list[_Source] = []
+        self._made: dict[UUID, Subscription] = {}
         for pattern, subscriber in subscribers.items():
             self.add(pattern, subscriber)
 
@@ -82,8 +83,13 @@ class StaticSubscribers:
     ) -> Callable[[str, str | None], tuple[Subscription, ...]]:
         if callable(subscriber) or (isinstance(subscriber, str) and "://" not in subscriber):
             return _Asked(self._callable(subscriber), lambda given: self._make(pattern, given))
-        made = (self._make(pattern, subscriber),)
-        return lambda _event, _sender: made
+        made = self._make(pattern, subscriber)
+        if self._made.setdefault(made.id, made) != made:
+            raise ConfigurationError(
+                f"{self._where}: two different subscribers of {pattern} have the same URL and owner; give "
+                f"one of them an id of its own"
+            )
+        return lambda _event, _sender: (made,)
 
     def _callable(self, subscriber: Subscriber) -> Callable[..., object]:
         try:

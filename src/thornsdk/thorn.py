@@ -2,13 +2,14 @@
 
 import random as random_module
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from types import TracebackType
 from typing import Self, TypeVar, Unpack, cast, overload
 from uuid import UUID, uuid4
 
 from attrs import evolve
 
-from thornsdk.engine import Engine, Sources
+from thornsdk.engine import Engine, Sources, serialized
 from thornsdk.errors import ClosedError, ConfigurationError, NotFound, PipelineError, RecipientRefused
 from thornsdk.events import Event
 from thornsdk.logs import DeliveryLog
@@ -32,10 +33,11 @@ from thornsdk.model import (
     tally,
 )
 from thornsdk.pipeline import Pipeline, build_pipeline, build_store
+from thornsdk.planned import Conditions, check_recipient
 from thornsdk.plugins import PluginManager, Source
 from thornsdk.policy.retry import RetryPolicy
 from thornsdk.reasons import Reason
-from thornsdk.run import Conditions, check_recipient
+from thornsdk.setting_kinds import read_timeout
 from thornsdk.settings import Settings, SettingsOptions
 from thornsdk.stages import Dispatch, RecipientValidator, Store, Terms, utc_now
 from thornsdk.static import StaticSubscribers
@@ -83,9 +85,9 @@ class Thorn:
         random: Random = random_module.random,
         **options: Unpack[SettingsOptions],
     ) -> None:
-        self.settings = _resolve(settings, options)
+        self.settings: Settings = _resolve(settings, options)
         """The settings in effect."""
-        self.plugins = PluginManager(VERSION, self.settings.plugins_block)
+        self.plugins: PluginManager = PluginManager(VERSION, self.settings.plugins_block)
         """What is installed, and what it provides."""
         self.plugins.load()
         for plugin in plugins:
@@ -94,6 +96,8 @@ class Thorn:
         self._log = DeliveryLog()
         self._events: dict[str, Event[object]] = {}
         self._static = StaticSubscribers(self.settings.subscribers, self.settings.secret, "THORN_SUBSCRIBERS")
+        self.pipeline: Pipeline
+        self._store: Store
         self.pipeline, self._store = self._assemble(pipeline)
         """The stages in effect."""
         self._engine = self._make_engine(random)
@@ -147,18 +151,16 @@ class Thorn:
 
         Raises:
             InvalidEventName: If an event cannot have that name.
-            ConfigurationError: If it was declared before, or the timeout is not more than 0.
+            ConfigurationError: If it was declared before, or the timeout is not more than 0 and at most 3600.
         """
         check_event_name(name)
         if name in self._events:
             raise ConfigurationError(f"the event {name!r} is declared twice; share the first one")
-        if timeout is not None and timeout <= 0:
-            raise ConfigurationError(f"the timeout of the event {name!r} must be more than 0 seconds")
         general = self.settings.terms
         event: Event[object] = Event(
             name=name,
             terms=Terms(
-                timeout=general.timeout if timeout is None else timeout,
+                timeout=general.timeout if timeout is None else _timeout(name, timeout),
                 retry=general.retry if retry is None else retry,
                 recipient_validators=(*general.recipient_validators, *recipient_validators),
             ),
@@ -199,6 +201,7 @@ class Thorn:
         Raises:
             InvalidValue: If a part of it cannot be what it is given as.
             RecipientRefused: If policy does not allow the URL.
+            PipelineError: If no serializer writes the content type.
             StoreError: If it could not be kept.
         """
         subscription = Subscription(
@@ -216,7 +219,7 @@ class Thorn:
         return subscription
 
     def unsubscribe(self, subscription_id: UUID) -> None:
-        """Removes a subscription. What is pending for it is given up when it is due.
+        """Removes a subscription from the store, and gives up what is pending for it.
 
         Raises:
             NotFound: If there is none of that id in the store.
@@ -224,6 +227,7 @@ class Thorn:
         """
         if not self._open_store().remove(subscription_id):
             raise NotFound(f"there is no subscription {subscription_id} in the store")
+        self._engine.give_up(subscription_id)
 
     def subscriptions(self) -> Iterator[Subscription]:
         """Gives all subscriptions, those of the settings first, then those of the store by origin.
@@ -231,10 +235,8 @@ class Thorn:
         Callables among the static subscribers are not asked: what they give depends on the message.
         """
         store = self._open_store()
-        for one in self._static.fixed():
-            if store.find(one.id) is None:
-                yield one
-        yield from store.subscriptions()
+        static = (one for one in self._static.fixed() if store.find(one.id) is None)
+        return chain(static, store.subscriptions())
 
     # Deliveries
 
@@ -247,7 +249,11 @@ class Thorn:
         return self._open_store().deliveries(state)
 
     def run_due(self) -> Tally:
-        """Attempts every delivery that is due now. Several processes may do so side by side."""
+        """Attempts every delivery that is due now. Several processes may do so side by side.
+
+        A process that does so declares the events it sends, so that their terms and subscribers are known: a
+        delivery to a subscriber that is not known here, of an event that is not declared here, stays pending.
+        """
         self._open_store()
         return tally(self._engine.run_due())
 
@@ -255,7 +261,7 @@ class Thorn:
         """Attempts a delivery now, whatever became of it. It keeps its id; the body is the one sent before.
 
         Raises:
-            NotFound: If the store does not know the delivery.
+            NotFound: If the store does not know the delivery, or its subscription is removed or disabled.
         """
         self._open_store()
         return self._engine.replay(delivery_id)
@@ -292,28 +298,38 @@ class Thorn:
             random=random,
             log=self._log,
         )
-        return Engine(Sources(store=self._store, static=self._static_wanting, terms=self._terms), conditions)
+        sources = Sources(
+            store=self._store,
+            static=self._static_wanting,
+            terms=self._declared_terms,
+            general_terms=self.settings.terms,
+            longest_timeout=self._longest_timeout,
+        )
+        return Engine(sources, conditions)
 
     def _send(self, event: str, payload: object, *, sender: str | None, broadcast: bool) -> Receipt:
         self._open_store()
         first = self.pipeline.serializers[0]
-        body = first.serialize(payload)
+        body = serialized(first, payload)
         message = Message(id=uuid4(), event=event, payload=payload, created_at=self._clock(), sender=sender)
         dispatch = Dispatch(
             message=message,
             audience=Audience(event=event, sender=sender, broadcast=broadcast),
             content_type=first.content_type,
             body=body,
-            terms=self._terms(event),
+            terms=self._events[event].terms,
         )
         receipt = self.pipeline.dispatcher.dispatch(dispatch, self._engine)
         if receipt.state is ReceiptState.DISABLED:
             self._log.not_dispatched(receipt)
         return receipt
 
-    def _terms(self, event: str) -> Terms:
+    def _declared_terms(self, event: str) -> Terms | None:
         declared = self._events.get(event)
-        return self.settings.terms if declared is None else declared.terms
+        return None if declared is None else declared.terms
+
+    def _longest_timeout(self) -> float:
+        return max(self.settings.event_timeout, *(one.terms.timeout for one in self._events.values()), 0.0)
 
     def _static_wanting(self, event: str, sender: str | None) -> Iterator[Subscription]:
         yield from self._static.wanting(event, sender)
@@ -341,3 +357,13 @@ class Thorn:
 def _resolve(settings: Settings | None, options: SettingsOptions) -> Settings:
     below = Settings.from_options(options).over(Settings.from_environ())
     return below if settings is None else settings.over(below)
+
+
+def _timeout(event: str, timeout: float) -> float:
+    try:
+        return read_timeout(timeout)
+    except (ValueError, TypeError):
+        raise ConfigurationError(
+            f"the timeout of the event {event!r} is {timeout!r}; it takes seconds, more than 0 and at most "
+            f"3600"
+        ) from None

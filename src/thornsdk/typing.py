@@ -1,15 +1,25 @@
 """The aliases that several floors share."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
-from typing import TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 Headers: TypeAlias = tuple[tuple[str, str], ...]
 """Header names and values, in the order in which they are sent or came."""
 
-HeadersLike: TypeAlias = Mapping[str, str] | Sequence[tuple[str, str]]
-"""What is taken where headers are given."""
+
+@runtime_checkable
+class HasItems(Protocol):
+    """What gives headers by ``items()``: a mapping, or the message that ``http.server`` has."""
+
+    def items(self) -> Iterable[tuple[str, str]]:
+        """Gives names and values."""
+        ...
+
+
+HeadersLike: TypeAlias = HasItems | Iterable[tuple[str, str]]
+"""What is taken where headers are given, either something with ``items()`` or pairs."""
 
 IPAddress: TypeAlias = IPv4Address | IPv6Address
 IPNetwork: TypeAlias = IPv4Network | IPv6Network

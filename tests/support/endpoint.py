@@ -65,7 +65,7 @@ class Handler(BaseHTTPRequestHandler):
         """Waits, but no longer than the server lives."""
         self.server.stopping.wait(seconds)
 
-    def log_message(self, format: str, *args: object) -> None:
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name in http.server
         pass
 
 
@@ -148,7 +148,12 @@ def answers(status: int, body: bytes = b"", headers: dict[str, str] | None = Non
 def in_turn(*behaviours: Behaviour) -> Behaviour:
     """Behaves in one way for the first request, in the next for the second; the last one stays."""
     left = list(behaviours)
-    return lambda handler, seen: (left.pop(0) if len(left) > 1 else left[0])(handler, seen)
+
+    def behave(handler: Handler, seen: Seen) -> None:
+        now = left.pop(0) if len(left) > 1 else left[0]
+        now(handler, seen)
+
+    return behave
 
 
 def hangs(handler: Handler, _: Seen) -> None:

@@ -1,7 +1,7 @@
 """The frozen values that everything else is made of."""
 
 from thornsdk.model.exchange import Exchange, Request, Response
-from thornsdk.model.headers import check_header, custom_headers
+from thornsdk.model.headers import check_header, check_signed, custom_headers, header_pairs
 from thornsdk.model.message import Audience, Delivery, Message
 from thornsdk.model.outcome import Attempt, Outcome, OutcomeKind
 from thornsdk.model.patterns import EventPattern, check_event_name, covering
@@ -48,7 +48,9 @@ __all__ = [
     "as_secrets",
     "check_event_name",
     "check_header",
+    "check_signed",
     "covering",
     "custom_headers",
+    "header_pairs",
     "tally",
 ]

@@ -1,10 +1,10 @@
 """Headers: what may be sent as one, and which names are ours."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable
 
 from thornsdk.errors import InvalidHeader
-from thornsdk.typing import Headers, HeadersLike
+from thornsdk.typing import HasItems, Headers, HeadersLike
 
 # RFC 9110, section 5.1: a field name is a token. Section 5.5: a value is visible characters with spaces and
 # tabs between them. We keep to ASCII, which every receiver reads alike.
@@ -31,6 +31,7 @@ _RESERVED = frozenset(
     }
 )
 _RESERVED_PREFIXES = ("hook-", "webhook-")
+_OURS = frozenset({"hook-event", "hook-delivery", "hook-subscription"})
 
 
 def check_header(name: str, value: str) -> None:
@@ -49,6 +50,29 @@ def check_header(name: str, value: str) -> None:
         )
 
 
+def header_pairs(headers: HeadersLike) -> Headers:
+    """Returns headers as pairs, as they were given."""
+    given = headers.items() if isinstance(headers, HasItems) else headers
+    return tuple((name, value) for name, value in given)
+
+
+def check_signed(headers: Iterable[tuple[str, str]]) -> Headers:
+    """Returns the headers that signers and the subscription add, checked.
+
+    Raises:
+        InvalidHeader: If one cannot be sent, stands twice, or is one that the library or HTTP itself sets: a
+            wrong ``Content-Length`` would break off the signed bytes.
+    """
+    pairs = tuple(headers)
+    seen: set[str] = set(_RESERVED | _OURS)
+    for name, value in pairs:
+        check_header(name, value)
+        if name.lower() in seen:
+            raise InvalidHeader(f"the header {name!r} is set by the library, or stands twice")
+        seen.add(name.lower())
+    return pairs
+
+
 def custom_headers(headers: HeadersLike) -> Headers:
     """Returns the headers of a subscription, checked.
 
@@ -58,8 +82,7 @@ def custom_headers(headers: HeadersLike) -> Headers:
     Raises:
         InvalidHeader: If one cannot be sent, stands twice, or is one that the library or HTTP itself sets.
     """
-    given = headers.items() if isinstance(headers, Mapping) else headers
-    pairs = tuple((name, value) for name, value in given)
+    pairs = header_pairs(headers)
     seen: set[str] = set()
     for name, value in pairs:
         check_header(name, value)

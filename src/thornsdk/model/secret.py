@@ -51,8 +51,9 @@ class Secret:
             be written in UTF-8.
     """
 
-    _text: str
-    key: bytes = field(init=False, default=Factory(_key, takes_self=True))
+    # Tools that show attrs classes by their fields, such as rich, heed these.
+    _text: str = field(repr=False)
+    key: bytes = field(init=False, repr=False, default=Factory(_key, takes_self=True))
     """The bytes that signatures are keyed on."""
 
     @classmethod

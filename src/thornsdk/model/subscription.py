@@ -17,7 +17,7 @@ from thornsdk.typing import Headers
 PatternsLike: TypeAlias = str | EventPattern | Iterable[str | EventPattern]
 """What is taken where patterns are given: one or several."""
 
-SecretsLike: TypeAlias = str | Secret | Iterable[str | Secret]
+SecretsLike: TypeAlias = str | bytes | Secret | Iterable[str | bytes | Secret]
 """What is taken where secrets are given: one or several, the current one first."""
 
 JSON = "application/json"
@@ -48,8 +48,14 @@ def as_secrets(secrets: SecretsLike) -> tuple[Secret, ...]:
     Raises:
         InvalidSecret: If one is empty or malformed.
     """
-    several = (secrets,) if isinstance(secrets, (str, Secret)) else tuple(secrets)
-    return tuple(one if isinstance(one, Secret) else Secret(one) for one in several)
+    several = (secrets,) if isinstance(secrets, (str, bytes, Secret)) else tuple(secrets)
+    return tuple(_as_secret(one) for one in several)
+
+
+def _as_secret(secret: str | bytes | Secret) -> Secret:
+    if isinstance(secret, bytes):
+        return Secret.from_key(secret)
+    return secret if isinstance(secret, Secret) else Secret(secret)
 
 
 def _as_url(url: str | URL) -> URL:

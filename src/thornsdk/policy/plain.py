@@ -105,7 +105,14 @@ def _container(value: object, path: str, above: tuple[int, ...]) -> Plain:
     names = _field_names(value)
     if names is None:
         raise SerializationError(path, f"a {type(value).__qualname__} {_advice(value)}")
-    return _object(((name, getattr(value, name)) for name in names), path, inside)
+    return _object(((name, _field(value, name, path)) for name in names), path, inside)
+
+
+def _field(value: object, name: str, path: str) -> object:
+    try:
+        return getattr(value, name)
+    except AttributeError:
+        raise SerializationError(path, f"its field {name!r} was never set") from None
 
 
 def _object(items: Iterable[tuple[object, object]], path: str, inside: tuple[int, ...]) -> dict[str, Plain]:

@@ -1,7 +1,4 @@
-import os
 import socket
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from ipaddress import ip_address
@@ -10,6 +7,7 @@ import pytest
 
 from conftest import Listen, OpenEndpoint, OpenTransport
 from support.endpoint import Endpoint, Handler, Seen, answers
+from support.forks import fork_and_send
 from support.wire import OK, read_request, replies, request_to, wait_until
 from thornsdk import Request, Response
 from thornsdk.errors import ConfigurationError
@@ -299,44 +297,6 @@ def test_a_connection_in_use_is_closed_when_its_request_has_ended(
     assert transport.send(request_to(endpoint.url)).status == 200
     assert closed.is_set()
     assert transport.send(request_to(endpoint.url)).reused is False
-
-
-_FORKS = """
-import os, sys
-from uuid import uuid4
-from thornsdk import URL, AddressRules, Request
-from thornsdk_plugins.urllib3 import PooledTransport
-
-url, ca_bundle = sys.argv[1], sys.argv[2] or None
-transport = PooledTransport(rules=AddressRules(allow=["127.0.0.1"]), ca_bundle=ca_bundle)
-
-def send(body):
-    request = Request(id=uuid4(), url=URL.parse(url), headers=(), body=body, timeout=20)
-    return transport.send(request).reused
-
-print("parent", send(b"parent"), flush=True)
-if os.fork() == 0:
-    print("child", send(b"child"), send(b"child"), flush=True)
-    transport.close()
-    sys.exit()
-os.wait()
-print("parent", send(b"parent"), flush=True)
-transport.close()
-"""
-
-
-def fork_and_send(url: str, ca_bundle: str = "") -> list[str]:
-    """Sends in a process, in a child that it forks, and in it again; gives what each says."""
-    ran = subprocess.run(
-        [sys.executable, "-W", "error::ResourceWarning", "-c", _FORKS, url, ca_bundle],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-        env={**os.environ, "COVERAGE_PROCESS_START": ""},
-    )
-    assert ran.stderr == ""
-    return ran.stdout.splitlines()
 
 
 def test_a_forked_child_starts_fresh_and_leaves_its_parents_connection_alone(endpoint: Endpoint) -> None:

@@ -73,7 +73,7 @@ class Listener:
     """
 
     def __init__(
-        self, serve: Callable[[socket.socket], None], host: str = "127.0.0.1", port: int = 0
+        self, serve: Callable[[socket.socket], object], host: str = "127.0.0.1", port: int = 0
     ) -> None:
         self._serve = serve
         family = socket.AF_INET6 if ":" in host else socket.AF_INET

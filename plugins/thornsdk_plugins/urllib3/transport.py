@@ -1,7 +1,7 @@
 """The built-in transport: HTTP and HTTPS over connections that stay open."""
 
 from collections.abc import Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 from http import HTTPStatus
 from importlib.metadata import version
@@ -122,7 +122,11 @@ class PooledTransport:
 def _exchange(connection: Connection, request: Request, *, reused: bool) -> tuple[Response, bool]:
     """Sends a request and reads its answer; tells too whether the connection can serve another one."""
     address = str(connection.sock.getpeername()[0])
-    sent = _post(connection, request)
+    # Compression would save nothing on answers of which so little is read.
+    headers = HTTPHeaderDict((*request.headers, ("Accept-Encoding", "identity")))
+    # A server may refuse a long body before it has read it: what it answered can be there to read.
+    with suppress(BrokenPipeError, ConnectionResetError):
+        connection.request("POST", request.url.target, request.body, headers, preload_content=False)
     answer: BaseHTTPResponse = connection.getresponse()
     with closing(answer):
         body = answer.read(MAX_ANSWER + 1, decode_content=True)
@@ -134,17 +138,5 @@ def _exchange(connection: Connection, request: Request, *, reused: bool) -> tupl
         reused=reused,
         address=address,
     )
-    ended = sent and not response.truncated and answer.status != HTTPStatus.SWITCHING_PROTOCOLS
+    ended = not response.truncated and answer.status != HTTPStatus.SWITCHING_PROTOCOLS
     return response, ended and not connection.is_closed
-
-
-def _post(connection: Connection, request: Request) -> bool:
-    """Sends a request; tells whether the far side took it all."""
-    # Compression would save nothing on answers of which so little is read.
-    headers = HTTPHeaderDict((*request.headers, ("Accept-Encoding", "identity")))
-    try:
-        connection.request("POST", request.url.target, request.body, headers, preload_content=False)
-    except (BrokenPipeError, ConnectionResetError):
-        # A server may refuse a long body before it has read it: what it answered can be there to read.
-        return False
-    return True

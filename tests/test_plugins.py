@@ -11,6 +11,7 @@ from conftest import FakeClock
 from support.stages import CountingTransport
 from thornsdk import HookContext, Plugin, Provided, Settings, StageContext, Thorn, Transport, hookimpl
 from thornsdk.errors import (
+    ConfigurationError,
     PluginClashError,
     PluginLoadError,
     StageUnavailableError,
@@ -235,6 +236,20 @@ def test_a_factory_that_lacks_a_package_says_what_to_install(extra: str, told: s
     with pytest.raises(StageUnavailableError) as caught:
         manager_of(NeedyPlugin()).transports().build("pigeon", stage_context())
     assert str(caught.value) == f"the transport 'pigeon' is unavailable (No module named 'loft'): {told}"
+
+
+def test_a_factory_that_refuses_its_settings_says_so_in_its_own_words() -> None:
+    def build(stage: StageContext) -> Transport:
+        raise ConfigurationError("pigeons need a loft")
+
+    class PickyPlugin(Plugin):
+        @hookimpl
+        def thornsdk_transports(self, context: HookContext) -> Iterable[Provided[Transport]]:
+            return [Provided("pigeon", build, "Needs a loft.")]
+
+    with pytest.raises(ConfigurationError) as caught:
+        manager_of(PickyPlugin()).transports().build("pigeon", stage_context())
+    assert str(caught.value) == "pigeons need a loft"
 
 
 # Names

@@ -535,6 +535,33 @@ def test_a_retry_of_an_event_that_is_not_declared_here_has_the_terms_of_the_sett
     assert [one.timeout for one in transport.requests] == [10.0]
 
 
+def test_a_retry_to_a_static_subscriber_needs_no_declaration_of_its_event(clock: FakeClock) -> None:
+    subscribers = {"*": {"url": HTTPS, "secret": "a secret"}}
+    store = MemoryStore()
+    pipeline = make_pipeline([RecordingTransport(says_status(500))], store=store)
+    with Thorn(pipeline=pipeline, clock=clock, subscribers=subscribers) as thorn:
+        thorn.event("order.created").send({})
+    clock.advance(60)
+    pipeline = make_pipeline([RecordingTransport()], store=store)
+    with Thorn(pipeline=pipeline, clock=clock, subscribers=subscribers) as other:
+        assert other.run_due().delivered == 1
+
+
+def test_a_retry_to_a_subscriber_of_an_event_that_another_process_declares_is_left_to_it(
+    clock: FakeClock,
+) -> None:
+    store, subscriber = MemoryStore(), {"url": HTTPS, "secret": "a secret"}
+    pipeline = make_pipeline([RecordingTransport(says_status(500))], store=store)
+    with Thorn(pipeline=pipeline, clock=clock) as thorn:
+        thorn.event("order.created", subscribers=subscriber).send({})
+    clock.advance(60)
+    transport = RecordingTransport()
+    with Thorn(pipeline=make_pipeline([transport], store=store), clock=clock) as other:
+        assert other.run_due().total == 0
+        assert [one.state for one in other.deliveries()] == [DeliveryState.PENDING]
+    assert transport.requests == []
+
+
 def test_a_delivery_can_be_replayed(thorn: Thorn, transport: RecordingTransport) -> None:
     thorn.subscribe("*", HTTPS)
     thorn.event("order.created").send({"id": 42})

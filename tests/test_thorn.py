@@ -94,6 +94,13 @@ def test_the_receipt_names_what_did_not_arrive() -> None:
     assert (receipt.outcomes.retry, problem.subscription_id) == (1, subscription.id)
 
 
+def test_the_receipt_counts_every_problem_and_keeps_the_first_hundred() -> None:
+    pipeline = make_pipeline([RecordingTransport(says_status(500))])
+    with Thorn(pipeline=pipeline, subscribers={"*": [make_subscription(n) for n in range(150)]}) as thorn:
+        outcomes = thorn.event("order.created").send({}).outcomes
+    assert (outcomes.retry, len(outcomes.problems)) == (150, 100)
+
+
 def test_two_messages_have_two_ids(thorn: Thorn) -> None:
     event = thorn.event("order.created")
     assert event.send({}).message_id != event.send({}).message_id

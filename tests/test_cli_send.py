@@ -75,6 +75,23 @@ def test_data_comes_from_a_file_or_from_stdin(
 
 
 @pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("http://127.0.0.2/", "address_forbidden"),
+        ("http://a:81/", "port_forbidden"),
+        ("ftp://a/", "scheme_forbidden"),
+    ],
+)
+def test_what_policy_forbids_is_told_and_the_others_get_theirs(
+    run: Commands, endpoint: Endpoint, url: str, reason: str
+) -> None:
+    ran = run("send", "x", "--data", "1", "--to", url, "--secret", "s", "--json", *opened(endpoint))
+    told = sorted((one["outcome"], one["reason"]) for one in ran.json)
+    assert (ran.code, told) == (1, [("blocked", reason), ("delivered", "accepted")])
+    assert "--allow-network and --allow-port allow more" in ran.err
+
+
+@pytest.mark.parametrize(
     ("args", "told"),
     [
         (["x", "--data", "{"], "--data is not JSON: Expecting property name enclosed in double quotes: "),
@@ -91,14 +108,7 @@ def test_data_comes_from_a_file_or_from_stdin(
             "--to and --store exclude each other",
         ),
         (["x", "--data", "1", "--allow-network", "lan"], "--allow-network takes an address range"),
-        (
-            ["x", "--data", "1", "--to", "http://127.0.0.1/"],
-            "127.0.0.1 is forbidden: loopback. THORN_ALLOW_NETWORKS opens a range; for this call, --allow-ne",
-        ),
-        (
-            ["x", "--data", "1", "--to", "http://a:81/"],
-            "port 81 is forbidden; THORN_ALLOW_PORTS allows: 80, 443; for this call, --allow-network and",
-        ),
+        (["x", "--data", "1", "--to", "http://a:b@c/"], "this URL cannot be used: it has a user name"),
     ],
 )
 def test_what_cannot_be_sent_is_one_line_and_exit_code_2(run: Commands, args: list[str], told: str) -> None:

@@ -2,15 +2,15 @@
 
 from ipaddress import ip_network
 from typing import TypedDict, Unpack
+from uuid import uuid4
 
 import click
 
-from thornsdk import Receipt, Secret, Settings, Thorn
+from thornsdk import Receipt, Secret, Settings, Subscription, Thorn
 from thornsdk.cli import show
 from thornsdk.cli.options import is_memory, json_option, read_json, settings_with, store_option, with_store
 from thornsdk.cli.problems import FAILED, Problem
 from thornsdk.cli.telling import OBSERVER, ObserverPlugin, Teller, summary
-from thornsdk.errors import RecipientRefused
 from thornsdk.settings import SettingsOptions
 
 
@@ -56,9 +56,10 @@ def send(event: str, **given: Unpack[_Given]) -> None:
     _check_together(given)
     teller = Teller(as_json=given["as_json"])
     with Thorn(settings=_settings(given), plugins=[ObserverPlugin(teller)]) as thorn:
-        declared = thorn.event(event)
-        if given["urls"]:
-            _subscribe(thorn, event, given)
+        secret = Secret.generate() if given["secret"] is None else Secret(given["secret"])
+        declared = thorn.event(event, subscribers=_subscribers(thorn, given["urls"], secret))
+        if given["urls"] and given["secret"] is None:
+            show.note(f"signed with a new secret: {secret.reveal()}")
         with teller.watching():
             receipt = declared.send(payload, sender=given["sender"], broadcast=given["broadcast"])
     _conclude(receipt, given)
@@ -95,15 +96,13 @@ def _networks(given: tuple[str, ...]) -> list[str]:
     return list(given)
 
 
-def _subscribe(thorn: Thorn, event: str, given: _Given) -> None:
-    secret = Secret.generate() if given["secret"] is None else Secret(given["secret"])
-    for url in given["urls"]:
-        try:
-            thorn.subscribe(event, url, secret=secret)
-        except RecipientRefused as exc:
-            raise Problem(f"{exc}; for this call, --allow-network and --allow-port do") from exc
-    if given["secret"] is None:
-        show.note(f"signed with a new secret: {secret.reveal()}")
+def _subscribers(thorn: Thorn, urls: tuple[str, ...], secret: Secret) -> list[Subscription]:
+    """Makes the subscriptions of this call; what policy thinks of them, their deliveries tell."""
+    content_type = thorn.pipeline.serializers[0].content_type
+    return [
+        Subscription(id=uuid4(), patterns="*", url=url, secrets=secret, content_type=content_type)
+        for url in urls
+    ]
 
 
 def _conclude(receipt: Receipt, given: _Given) -> None:
@@ -114,5 +113,7 @@ def _conclude(receipt: Receipt, given: _Given) -> None:
         )
     elif not given["as_json"]:
         show.console().print(summary(outcomes))
+    if outcomes.blocked:
+        show.note("for this call, --allow-network and --allow-port allow more")
     if outcomes.delivered != outcomes.total:
         raise click.exceptions.Exit(FAILED)

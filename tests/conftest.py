@@ -14,7 +14,7 @@ from attrs import define
 
 from support.endpoint import Behaviour, Endpoint
 from support.wire import Listener
-from thornsdk import AddressRules, Thorn
+from thornsdk import Thorn
 from thornsdk_plugins.urllib3 import PooledTransport
 
 OpenEndpoint = Callable[..., Endpoint]
@@ -111,12 +111,11 @@ def ca_bundle(authority: trustme.CA, tmp_path: Path) -> str:
 
 @pytest.fixture
 def open_transport(open_endpoint: OpenEndpoint) -> Iterator[OpenTransport]:
-    """Makes transports that may send to 127.0.0.1 and ::1; they close before the endpoints do."""
+    """Makes transports; they close before the endpoints do."""
     with ExitStack() as stack:
 
         def open_one(**options: Any) -> PooledTransport:
-            rules = AddressRules(allow=["127.0.0.1", "::1"])
-            transport = PooledTransport(**{"rules": rules, **options})
+            transport = PooledTransport(**options)
             stack.callback(transport.close)
             return transport
 

@@ -546,7 +546,7 @@ def test_of_a_thousand_subscribers_three_are_bad_and_997_are_delivered(open_endp
     ]
     rules = AddressRules(["127.0.0.0/8"], ports={endpoint.port})
     pipeline = make_pipeline(
-        [PooledTransport(concurrency=8, rules=rules)],
+        [PooledTransport(concurrency=8)],
         signers=[RecordingSigner(broken_for=frozenset({UUID(int=900)}))],
     )
     house = House(pipeline, *subscriptions, rules=rules, terms=evolve(TERMS, timeout=2.0))

@@ -436,7 +436,14 @@ def test_no_more_is_read_than_the_transport_takes() -> None:
 
 
 def request() -> Request:
-    return Request(id=UUID(int=1), url=URL.parse("https://example.com/"), body=b"", headers=(), timeout=1.0)
+    return Request(
+        id=UUID(int=1),
+        url=URL.parse("https://example.com/"),
+        body=b"",
+        headers=(),
+        timeout=1.0,
+        guard=lambda address: None,
+    )
 
 
 def test_an_exchange_is_timed() -> None:

@@ -184,7 +184,9 @@ def test_the_id_of_a_delivery_is_made_from_message_and_subscription() -> None:
 def test_requests_responses_and_deliveries_hide_bodies_and_headers_in_their_repr() -> None:
     headers = (("Hook-HMAC", "hunter2"),)
     url = URL.parse("https://example.com/hunter2?key=hunter2")
-    request = Request(id=ID, url=url, headers=headers, body=b"hunter2", timeout=1.0)
+    request = Request(
+        id=ID, url=url, headers=headers, body=b"hunter2", timeout=1.0, guard=lambda address: None
+    )
     response = Response(status=200, headers=headers, body=b"hunter2")
     exchange = Exchange(request=request, result=response, started_at=NOW, duration=0.1)
     assert "hunter2" not in f"{exchange!r} {delivery()!r} {record(OutcomeKind.DELIVERED)!r}"

@@ -68,11 +68,10 @@ def test_a_dead_address_does_not_use_up_the_time_of_the_next(
             one.setblocking(False)
             one.connect_ex(full.getsockname())
         addresses = [ip_address("127.0.0.3"), ip_address("127.0.0.1")]
-        transport = open_transport(
-            rules=AddressRules(allow=["127.0.0.0/8"]), resolver=lambda host, port: addresses
-        )
-        url = f"http://two.example:{listener.port}/"
-        assert transport.send(request_to(url, timeout=4)).address == "127.0.0.1"
+        transport = open_transport(resolver=lambda host, port: addresses)
+        rules = AddressRules(allow=["127.0.0.0/8"])
+        request = request_to(f"http://two.example:{listener.port}/", timeout=4, rules=rules)
+        assert transport.send(request).address == "127.0.0.1"
         for one in waiting:
             one.close()
 

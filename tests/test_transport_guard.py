@@ -11,7 +11,7 @@ from thornsdk_plugins.urllib3 import PooledTransport
 
 
 def test_a_forbidden_address_is_not_connected_to(endpoint: Endpoint) -> None:
-    error = failure(PooledTransport(), request_to(endpoint.url))
+    error = failure(PooledTransport(), request_to(endpoint.url, rules=AddressRules()))
     assert error.reason is Reason.ADDRESS_FORBIDDEN
     assert error.detail == "127.0.0.1 is at 127.0.0.1: loopback"
     assert endpoint.connections == 0
@@ -23,7 +23,8 @@ def test_a_forbidden_address_is_not_connected_to(endpoint: Endpoint) -> None:
 )
 def test_no_spelling_of_a_forbidden_address_gets_through(host: str, endpoint: Endpoint) -> None:
     assert (
-        reason(PooledTransport(), request_to(f"http://{host}:{endpoint.port}/")) is Reason.ADDRESS_FORBIDDEN
+        reason(PooledTransport(), request_to(f"http://{host}:{endpoint.port}/", rules=AddressRules()))
+        is Reason.ADDRESS_FORBIDDEN
     )
     assert endpoint.connections == 0
 
@@ -31,10 +32,9 @@ def test_no_spelling_of_a_forbidden_address_gets_through(host: str, endpoint: En
 def test_a_name_at_a_forbidden_address_is_not_connected_to(
     endpoint: Endpoint, open_transport: OpenTransport
 ) -> None:
-    transport = open_transport(
-        rules=AddressRules(), resolver=lambda host, port: [ip_address("127.0.0.1"), ip_address("10.0.0.1")]
-    )
-    error = failure(transport, request_to(f"http://inside.example:{endpoint.port}/"))
+    transport = open_transport(resolver=lambda host, port: [ip_address("127.0.0.1"), ip_address("10.0.0.1")])
+    request = request_to(f"http://inside.example:{endpoint.port}/", rules=AddressRules())
+    error = failure(transport, request)
     assert str(error) == "address_forbidden: inside.example is at 127.0.0.1: loopback"
     assert endpoint.connections == 0
 
@@ -90,10 +90,10 @@ def test_the_next_allowed_address_is_tried_where_one_is_dead(
 ) -> None:
     listener = listen(replies(OK))
     addresses = [ip_address("127.0.0.3"), ip_address("127.0.0.1")]
-    transport = open_transport(
-        rules=AddressRules(allow=["127.0.0.0/8"]), resolver=lambda host, port: addresses
-    )
-    assert transport.send(request_to(f"http://two.example:{listener.port}/")).address == "127.0.0.1"
+    transport = open_transport(resolver=lambda host, port: addresses)
+    rules = AddressRules(allow=["127.0.0.0/8"])
+    request = request_to(f"http://two.example:{listener.port}/", rules=rules)
+    assert transport.send(request).address == "127.0.0.1"
 
 
 def test_what_is_really_connected_to_is_looked_at_once_more(
@@ -102,7 +102,16 @@ def test_what_is_really_connected_to_is_looked_at_once_more(
     # Linux connects 0.0.0.0 to 127.0.0.1.
     came: list[bytes] = []
     listener = listen(lambda sock: came.append(sock.recv(1)))
-    transport = open_transport(rules=AddressRules(allow=["0.0.0.0/8"]))
-    error = failure(transport, request_to(f"http://0.0.0.0:{listener.port}/"))
+    request = request_to(f"http://0.0.0.0:{listener.port}/", rules=AddressRules(allow=["0.0.0.0/8"]))
+    error = failure(open_transport(), request)
     assert str(error) == "address_forbidden: connected to 127.0.0.1: loopback"
     assert b"".join(came) == b""
+
+
+def test_a_connection_that_one_guard_let_pass_serves_no_request_of_another(
+    endpoint: Endpoint, transport: PooledTransport
+) -> None:
+    transport.send(request_to(endpoint.url))
+    strict = request_to(endpoint.url, rules=AddressRules())
+    assert reason(transport, strict) is Reason.ADDRESS_FORBIDDEN
+    assert transport.send(request_to(endpoint.url)).reused

@@ -77,6 +77,7 @@ def build_request(planned: Planned, transport: Transport, conditions: Conditions
         ),
         body=delivery.body,
         timeout=terms.timeout,
+        guard=conditions.rules.forbidden,
     )
 
 

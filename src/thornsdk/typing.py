@@ -24,6 +24,9 @@ HeadersLike: TypeAlias = HasItems | Iterable[tuple[str, str]]
 IPAddress: TypeAlias = IPv4Address | IPv6Address
 IPNetwork: TypeAlias = IPv4Network | IPv6Network
 
+AddressGuard: TypeAlias = Callable[[IPAddress], str | None]
+"""Says why an address must not be connected to, or None where it may."""
+
 Clock: TypeAlias = Callable[[], datetime]
 """Tells the time, with its time zone."""
 

@@ -22,7 +22,7 @@ from support.console import evaluate_console
 from support.endpoint import Behaviour, Endpoint
 from thornsdk import AddressRules, Thorn, literal_address
 from thornsdk_plugins.urllib3.deadline import Deadline, DeadlineSocket
-from thornsdk_plugins.urllib3.dial import Dialer
+from thornsdk_plugins.urllib3.dial import Dialer, system_resolver
 
 ROOT = Path(__file__).parents[2]
 LOOPBACK = AddressRules(allow=["127.0.0.0/8"])
@@ -59,11 +59,11 @@ class Web:
 
     def dial(self, dialer: Dialer, host: str, port: int, deadline: Deadline) -> DeadlineSocket:
         if (server_port := self.servers.get((host, port))) is not None:
-            return _dial(Dialer(LOOPBACK), "127.0.0.1", server_port, deadline)
+            return _dial(Dialer(system_resolver, LOOPBACK.forbidden), "127.0.0.1", server_port, deadline)
         address = literal_address(host)
         if host in {"example.com", "localhost"} or (address is not None and address.is_loopback):
             raise ConnectionRefusedError
-        if address is None or dialer.rules.forbidden(address) is None:
+        if address is None or dialer.guard(address) is None:
             self.strays.append(f"{host}:{port}")
             raise ConnectionRefusedError
         return _dial(dialer, host, port, deadline)

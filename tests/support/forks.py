@@ -10,10 +10,11 @@ from thornsdk import URL, AddressRules, Request
 from thornsdk_plugins.urllib3 import PooledTransport
 
 url, ca_bundle = sys.argv[1], sys.argv[2] or None
-transport = PooledTransport(rules=AddressRules(allow=["127.0.0.1"]), ca_bundle=ca_bundle)
+transport = PooledTransport(ca_bundle=ca_bundle)
+guard = AddressRules(allow=["127.0.0.1"]).forbidden
 
 def send(body):
-    request = Request(id=uuid4(), url=URL.parse(url), headers=(), body=body, timeout=20)
+    request = Request(id=uuid4(), url=URL.parse(url), headers=(), body=body, timeout=20, guard=guard)
     return transport.send(request).reused
 
 print("parent", send(b"parent"), flush=True)

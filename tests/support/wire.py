@@ -10,13 +10,29 @@ from uuid import uuid4
 
 import pytest
 
-from thornsdk import URL, Reason, Request, Transport
+from thornsdk import URL, AddressRules, Reason, Request, Transport
 from thornsdk.errors import TransportError
 from thornsdk.typing import Headers
 
+LOOPBACK = AddressRules(allow=["127.0.0.1", "::1"])
 
-def request_to(url: str, body: bytes = b"{}", timeout: float = 20, headers: Headers = ()) -> Request:
-    return Request(id=uuid4(), url=URL.parse(url), headers=headers, body=body, timeout=timeout)
+
+def request_to(
+    url: str,
+    body: bytes = b"{}",
+    timeout: float = 20,
+    headers: Headers = (),
+    rules: AddressRules = LOOPBACK,
+) -> Request:
+    """Makes a request, by default one that may go to 127.0.0.1 and ::1."""
+    return Request(
+        id=uuid4(),
+        url=URL.parse(url),
+        headers=headers,
+        body=body,
+        timeout=timeout,
+        guard=rules.forbidden,
+    )
 
 
 def failure(transport: Transport, request: Request) -> TransportError:

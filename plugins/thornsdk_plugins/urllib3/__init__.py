@@ -23,9 +23,7 @@ def _build(stage: StageContext) -> Transport:
     from thornsdk_plugins.urllib3.transport import PooledTransport
 
     settings = stage.settings
-    return PooledTransport(
-        concurrency=settings.concurrency, rules=settings.address_rules, ca_bundle=settings.ca_bundle
-    )
+    return PooledTransport(concurrency=settings.concurrency, ca_bundle=settings.ca_bundle)
 
 
 class Urllib3Plugin(Plugin):

@@ -15,6 +15,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.util.response import assert_header_parsing
 
 from thornsdk import Origin
+from thornsdk.typing import AddressGuard
 from thornsdk_plugins.urllib3.deadline import Deadline, DeadlineSocket, DeadlineSSLSocket
 from thornsdk_plugins.urllib3.dial import Dialer
 
@@ -89,6 +90,9 @@ class GuardedHTTPSConnection(HTTPSConnection):
 
 Connection = GuardedHTTPConnection | GuardedHTTPSConnection
 
+Use = tuple[Origin, AddressGuard]
+"""What a connection may be used for: requests to its origin, under the guard that let it be opened."""
+
 
 def make_context(ca_bundle: str | None) -> ssl.SSLContext:
     """Makes the TLS context that all connections share: TLS 1.2 or newer, verified.
@@ -131,7 +135,7 @@ def open_connection(
 
 
 class IdleConnections:
-    """Open connections that wait for the next request to their origin. Safe to share between threads.
+    """Open connections that wait for the next request of the same use. Safe to share between threads.
 
     A process that was forked starts empty, and never touches the sockets of its parent.
     """
@@ -141,18 +145,18 @@ class IdleConnections:
         self._start_empty()
         _pools.add(self)
 
-    def take(self, origin: Origin) -> Connection | None:
+    def take(self, use: Use) -> Connection | None:
         """Gives an idle connection that is still open at the far side, the latest used first, or None."""
-        while (connection := self._pop(origin)) is not None:
+        while (connection := self._pop(use)) is not None:
             if connection.is_connected:
                 return connection
             connection.close()
         return None
 
-    def give(self, origin: Origin, connection: Connection) -> None:
+    def give(self, use: Use, connection: Connection) -> None:
         """Keeps a connection for the next request, or closes it where there is no place or no tomorrow."""
         with self._lock:
-            dropped = [connection] if self._closed else self._add(origin, connection)
+            dropped = [connection] if self._closed else self._add(use, connection)
         for one in dropped:
             one.close()
 
@@ -162,7 +166,7 @@ class IdleConnections:
             self._closed = True
             idle = [connection for _, connection in self._idle.values()]
             self._idle.clear()
-            self._by_origin.clear()
+            self._by_use.clear()
         for connection in idle:
             connection.close()
 
@@ -176,29 +180,29 @@ class IdleConnections:
     def _start_empty(self) -> None:
         # A new lock: after a fork, the old one may be held by a thread that this process does not have.
         self._lock = threading.Lock()
-        self._idle: OrderedDict[int, tuple[Origin, Connection]] = OrderedDict()
-        self._by_origin: dict[Origin, list[int]] = {}
+        self._idle: OrderedDict[int, tuple[Use, Connection]] = OrderedDict()
+        self._by_use: dict[Use, list[int]] = {}
 
-    def _pop(self, origin: Origin) -> Connection | None:
+    def _pop(self, use: Use) -> Connection | None:
         with self._lock:
-            keys = self._by_origin.get(origin)
+            keys = self._by_use.get(use)
             if not keys:
                 return None
             key = keys.pop()
             if not keys:
-                del self._by_origin[origin]
+                del self._by_use[use]
             return self._idle.pop(key)[1]
 
-    def _add(self, origin: Origin, connection: Connection) -> list[Connection]:
-        self._idle[id(connection)] = (origin, connection)
-        self._by_origin.setdefault(origin, []).append(id(connection))
+    def _add(self, use: Use, connection: Connection) -> list[Connection]:
+        self._idle[id(connection)] = (use, connection)
+        self._by_use.setdefault(use, []).append(id(connection))
         if len(self._idle) <= MAX_IDLE:
             return []
-        key, (oldest_origin, oldest) = self._idle.popitem(last=False)
-        keys = self._by_origin[oldest_origin]
+        key, (oldest_use, oldest) = self._idle.popitem(last=False)
+        keys = self._by_use[oldest_use]
         keys.remove(key)
         if not keys:
-            del self._by_origin[oldest_origin]
+            del self._by_use[oldest_use]
         return [oldest]
 
 

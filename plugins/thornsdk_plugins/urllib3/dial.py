@@ -8,9 +8,9 @@ from ipaddress import IPv4Address, ip_address
 
 from attrs import frozen
 
-from thornsdk import AddressRules, Reason, literal_address
+from thornsdk import Reason, literal_address
 from thornsdk.errors import TransportError
-from thornsdk.typing import IPAddress, Resolver
+from thornsdk.typing import AddressGuard, IPAddress, Resolver
 from thornsdk_plugins.urllib3.deadline import Deadline, DeadlineSocket
 
 
@@ -26,18 +26,18 @@ def system_resolver(host: str, port: int) -> Sequence[IPAddress]:
 
 @frozen
 class Dialer:
-    """Opens TCP connections under rules.
+    """Opens TCP connections to addresses that a guard lets pass.
 
     The name is resolved once; each address is judged, and what was judged is what is connected to, so a name
     server that changes its answer in between gains nothing.
 
     Attributes:
-        rules: Which addresses are allowed.
         resolver: Gives the addresses of a host name.
+        guard: Says why an address is forbidden, or None.
     """
 
-    rules: AddressRules
-    resolver: Resolver = system_resolver
+    resolver: Resolver
+    guard: AddressGuard
 
     def dial(self, host: str, port: int, deadline: Deadline) -> DeadlineSocket:
         """Opens a connection to the first allowed address that answers.
@@ -79,7 +79,7 @@ class Dialer:
         return found
 
     def _allowed(self, host: str, found: Sequence[IPAddress]) -> list[IPAddress]:
-        judged = [(address, self.rules.forbidden(address)) for address in found]
+        judged = [(address, self.guard(address)) for address in found]
         allowed = [address for address, problem in judged if problem is None]
         if not allowed:
             address, problem = judged[0]
@@ -103,5 +103,5 @@ class Dialer:
     def _check_peer(self, sock: socket.socket) -> None:
         """Looks once more at what is really connected: a packet filter may have turned us elsewhere."""
         peer = ip_address(str(sock.getpeername()[0]))
-        if problem := self.rules.forbidden(peer):
+        if problem := self.guard(peer):
             raise TransportError(Reason.ADDRESS_FORBIDDEN, f"connected to {peer}: {problem}")

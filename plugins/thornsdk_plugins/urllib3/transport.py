@@ -9,7 +9,7 @@ from itertools import chain, islice
 
 from urllib3 import BaseHTTPResponse, HTTPHeaderDict
 
-from thornsdk import AddressRules, Exchange, Request, Response, exchange
+from thornsdk import Exchange, Request, Response, exchange
 from thornsdk.errors import ConfigurationError
 from thornsdk.typing import Resolver
 from thornsdk_plugins.urllib3.connections import (
@@ -31,12 +31,11 @@ class PooledTransport:
     """Sends requests over HTTP/1.1 with urllib3.
 
     Connections stay open and serve the next request to the same origin. Certificates are verified, redirects
-    are not followed, proxies of the environment are ignored, and no address is connected to that the rules
-    forbid. Safe to share between threads, and after a fork.
+    are not followed, proxies of the environment are ignored, and no address is connected to that the
+    request's guard forbids. Safe to share between threads, and after a fork.
 
     Args:
         concurrency: How many requests `send_many` keeps in flight.
-        rules: Where requests may go.
         ca_bundle: The path of a PEM file with the authorities to trust; None for the system's.
         resolver: Gives the addresses of host names.
 
@@ -48,15 +47,14 @@ class PooledTransport:
         self,
         *,
         concurrency: int = 32,
-        rules: AddressRules | None = None,
         ca_bundle: str | None = None,
         resolver: Resolver = system_resolver,
     ) -> None:
         if concurrency < 1:
             raise ConfigurationError(f"a concurrency of {concurrency} sends nothing; it must be at least 1")
         self._concurrency = concurrency
-        self._rules = AddressRules() if rules is None else rules
-        self._dialer = Dialer(self._rules, resolver)
+        self._resolver = resolver
+        self._user_agent = f"urllib3/{version('urllib3')}"
         self._idle = IdleConnections()
         try:
             self._context = make_context(ca_bundle)
@@ -71,7 +69,7 @@ class PooledTransport:
     @property
     def user_agent(self) -> str:
         """``urllib3`` and its version."""
-        return f"urllib3/{version('urllib3')}"
+        return self._user_agent
 
     def send(self, request: Request) -> Response:
         """Sends one request as a POST and reads the answer.
@@ -101,11 +99,12 @@ class PooledTransport:
         self._idle.close()
 
     def _send(self, request: Request, deadline: Deadline) -> Response:
-        origin = request.url.origin
-        connection = self._idle.take(origin)
+        use = (request.url.origin, request.guard)
+        connection = self._idle.take(use)
         reused = connection is not None
         if connection is None:
-            connection = open_connection(origin, self._dialer, self._context, deadline)
+            dialer = Dialer(self._resolver, request.guard)
+            connection = open_connection(request.url.origin, dialer, self._context, deadline)
         try:
             connection.sock.deadline = deadline
             response, reusable = _exchange(connection, request, reused=reused)
@@ -113,7 +112,7 @@ class PooledTransport:
             connection.close()
             raise
         if reusable:
-            self._idle.give(origin, connection)
+            self._idle.give(use, connection)
         else:
             connection.close()
         return response

@@ -125,7 +125,7 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = _PATIENCE
     # Head and body of an answer leave in one segment.
     wbufsize = -1
-    server: _Server
+    server: _Server  # pyright: ignore[reportIncompatibleVariableOverride]  # it serves that one alone
 
     def do_POST(self) -> None:
         """Reads a request, whole, and answers it."""

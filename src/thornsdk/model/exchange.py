@@ -7,7 +7,7 @@ from attrs import field, frozen
 
 from thornsdk.errors import TransportError
 from thornsdk.model.url import URL
-from thornsdk.typing import Headers
+from thornsdk.typing import AddressGuard, Headers
 
 
 @frozen(kw_only=True)
@@ -21,6 +21,7 @@ class Request:
         body: The exact bytes: they are signed.
         timeout: The deadline, in seconds from the moment the transport takes the request up until the answer
             has been read to its end. It covers name look-up, connect, TLS, sending and reading.
+        guard: The policy on addresses. A transport asks it about each address before it connects there.
     """
 
     id: UUID
@@ -28,6 +29,7 @@ class Request:
     headers: Headers = field(repr=False)
     body: bytes = field(repr=False)
     timeout: float
+    guard: AddressGuard = field(eq=False, repr=False)
 
 
 @frozen(kw_only=True)

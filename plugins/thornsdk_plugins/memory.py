@@ -79,7 +79,8 @@ class MemoryStore:
 
     def delivery(self, delivery_id: UUID) -> DeliveryRecord | None:
         """Gives what is known of a delivery, or None."""
-        return self._pending.get(delivery_id) or self._ended.get(delivery_id)
+        with self._lock:
+            return self._pending.get(delivery_id) or self._ended.get(delivery_id)
 
     def deliveries(self, state: DeliveryState | None = None) -> Iterator[DeliveryRecord]:
         """Gives deliveries, the latest attempt first."""

@@ -4,8 +4,9 @@ import os
 import sqlite3
 import threading
 import time
+import weakref
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from thornsdk.errors import ClosedError, StoreBusy, StoreDamaged, StoreError, StoreFull
@@ -35,13 +36,14 @@ class Database:
     """
 
     def __init__(self, path: Path, busy_seconds: float = BUSY_SECONDS) -> None:
-        self._path = path
+        # A process that was forked opens the file again, and may have changed its folder by then.
+        self._path = path.absolute()
         self._busy_seconds = busy_seconds
         self._lock = threading.RLock()
         self._closed = False
         self._of_parents: list[sqlite3.Connection] = []
-        self._pid = os.getpid()
-        self._connection = self._open()
+        self._connection: sqlite3.Connection | None = self._open()
+        _databases.add(self)
 
     def rows(self, sql: str, values: Sequence[Value] = ()) -> list[Row]:
         """Runs a statement and gives all its rows.
@@ -59,83 +61,78 @@ class Database:
         Raises:
             StoreError: If it fails.
         """
-        with self._connected() as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield connection
-                connection.execute("COMMIT")
-            except BaseException:
-                # SQLite may have rolled back by itself, as it does where the disk is full.
-                with suppress(sqlite3.Error):
-                    connection.execute("ROLLBACK")
-                raise
+        with self._connected() as connection, _transaction(connection, "BEGIN IMMEDIATE"):
+            yield connection
 
     def close(self) -> None:
         """Closes the file. Closing twice does no harm."""
         with self._lock:
-            if not self._closed and self._pid == os.getpid():
+            if self._connection is not None:
                 self._connection.close()
+            self._connection = None
             self._closed = True
+
+    def forget(self) -> None:
+        """Lets go of the file in a child process; it is opened again when it is needed."""
+        # Closing the parent's connection here would drop the locks that the parent holds: it is kept and
+        # never used. (sqlite.org, "How to corrupt": carrying an open database across a fork.)
+        if self._connection is not None:
+            self._of_parents.append(self._connection)
+            self._connection = None
+        # The old lock may be held by a thread that this process does not have.
+        self._lock = threading.RLock()
 
     @contextmanager
     def _connected(self) -> Iterator[sqlite3.Connection]:
-        if self._pid != os.getpid():
-            self._after_fork()
         with self._lock:
             if self._closed:
                 raise ClosedError(f"the store {self._path} was closed")
+            if self._connection is None:
+                self._connection = self._open()
             try:
                 yield self._connection
             except sqlite3.Error as exc:
                 raise self._translated(exc) from exc
 
-    def _after_fork(self) -> None:
-        # Closing the parent's connection here would drop the locks that the parent holds: it is kept and
-        # never used. (sqlite.org, "How to corrupt": carrying an open database across a fork.)
-        self._of_parents.append(self._connection)
-        self._lock = threading.RLock()
-        self._pid = os.getpid()
-        self._connection = self._open()
-
     def _open(self) -> sqlite3.Connection:
+        self._make()
         try:
-            # SQLite gives its side files the same rights.
-            os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))
+            with ExitStack() as stack:
+                connection = sqlite3.connect(
+                    self._path, timeout=self._busy_seconds, isolation_level=None, check_same_thread=False
+                )
+                stack.callback(connection.close)
+                self._prepare(connection)
+                stack.pop_all()
+                return connection
+        except sqlite3.Error as exc:
+            raise self._translated(exc) from exc
+
+    def _make(self) -> None:
+        """Makes the file where there is none. SQLite gives its side files the same rights."""
+        # Never open one that is there: closing it again would drop the locks that another store of this
+        # process holds on it. (sqlite.org, "How to corrupt": POSIX advisory locks.)
+        try:
+            os.close(os.open(self._path, os.O_CREAT | os.O_EXCL, 0o600))
+        except FileExistsError:
+            return
         except OSError as exc:
-            raise StoreError(f"the store {self._path} cannot be opened: {exc.strerror}") from exc
-        try:
-            connection = sqlite3.connect(
-                self._path, timeout=self._busy_seconds, isolation_level=None, check_same_thread=False
-            )
-        except sqlite3.Error as exc:
-            raise self._translated(exc) from exc
-        try:
-            self._prepare(connection)
-        except sqlite3.Error as exc:
-            connection.close()
-            raise self._translated(exc) from exc
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+            raise StoreError(f"the store {self._path} cannot be made: {exc.strerror}") from exc
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
-        self._check_ours(connection)
+        # What is not ours must not be changed, not even to WAL. Looked at as a whole: another process may be
+        # making the tables.
+        with _transaction(connection, "BEGIN"):
+            self._check_ours(connection)
         self._switch_to_wal(connection)
         connection.execute("PRAGMA synchronous = NORMAL")
-        connection.execute("BEGIN IMMEDIATE")
-        try:
+        with _transaction(connection, "BEGIN IMMEDIATE"):
             # Another process may have made the tables while we waited for the lock.
             if self._check_ours(connection) == 0:
                 for statement in TABLES:
                     connection.execute(statement)
                 connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
                 connection.execute(f"PRAGMA user_version = {VERSION}")
-            connection.execute("COMMIT")
-        except BaseException:
-            with suppress(sqlite3.Error):
-                connection.execute("ROLLBACK")
-            raise
 
     def _check_ours(self, connection: sqlite3.Connection) -> int:
         """Gives the version of the layout; 0 for a file that is empty."""
@@ -180,3 +177,27 @@ class Database:
                 f"{self._path} is not a sound SQLite database ({error}). Restore a copy, or move it away"
             )
         return StoreError(f"the store {self._path} failed: {error}")
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection, begin: str) -> Iterator[None]:
+    connection.execute(begin)
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        # SQLite may have rolled back by itself, as it does where the disk is full.
+        with suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
+        raise
+
+
+_databases: weakref.WeakSet[Database] = weakref.WeakSet()
+
+
+def _forget_all() -> None:
+    for database in list(_databases):
+        database.forget()
+
+
+os.register_at_fork(after_in_child=_forget_all)

@@ -1,0 +1,365 @@
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from uuid import uuid4
+from zoneinfo import ZoneInfo
+
+import pytest
+from attrs import evolve
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from conftest import OpenEndpoint, OpenThorn
+from support.records import MINUTE, NOW, delivery, subscription
+from thornsdk import (
+    Attempt,
+    Audience,
+    DeliveryState,
+    Outcome,
+    OutcomeKind,
+    Reason,
+    Store,
+    Subscription,
+)
+from thornsdk_plugins.memory import MemoryStore
+from thornsdk_plugins.sqlite import SqliteStore
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    kinds: dict[str, Callable[[], Store]] = {
+        "memory": MemoryStore,
+        "sqlite": lambda: SqliteStore(tmp_path / "thorn.db"),
+    }
+    with closing(kinds[request.param]()) as one:
+        yield one
+
+
+def test_it_is_a_store(store: Store) -> None:
+    assert isinstance(store, Store)
+
+
+def test_a_subscription_is_found_as_it_was_put(store: Store) -> None:
+    whole = subscription(
+        "https://example.com:8443/hooks?key=1",
+        patterns=["order.*", "*.created"],
+        secrets=["whsec_c2VjcmV0", "plain ü"],
+        content_type="application/x-www-form-urlencoded",
+        digest="sha512",
+        owner="tenant 'ü",
+        headers={"X-Key": "one; two"},
+        disabled="it answered 410",
+    )
+    store.put([whole])
+    found = store.find(whole.id)
+    assert found == whole
+    assert found is not None
+    assert [one.reveal() for one in found.secrets] == ["whsec_c2VjcmV0", "plain ü"]
+
+
+def test_what_is_not_there_is_not_found(store: Store) -> None:
+    store.put([subscription()])
+    assert store.find(uuid4()) is None
+
+
+def test_putting_a_subscription_again_replaces_it(store: Store) -> None:
+    one = subscription(patterns=["order.*", "user.*"], owner="a")
+    moved = evolve(one, patterns="user.*", url="http://other.example/", owner=None)
+    store.put([one])
+    store.put([moved])
+    assert list(store.subscriptions()) == [moved]
+    assert list(store.matching(Audience(event="order.created", broadcast=True))) == []
+    assert list(store.matching(Audience(event="user.created"))) == [moved]
+
+
+def test_putting_nothing_changes_nothing(store: Store) -> None:
+    store.put([])
+    assert list(store.subscriptions()) == []
+
+
+def test_of_subscriptions_that_break_off_none_is_put(store: Store) -> None:
+    def break_off() -> Iterator[Subscription]:
+        yield subscription()
+        raise KeyError
+
+    with pytest.raises(KeyError):
+        store.put(break_off())
+    assert list(store.subscriptions()) == []
+
+
+def test_subscriptions_can_be_put_while_they_are_read(store: Store) -> None:
+    store.put(subscription() for _ in range(3))
+    store.put(evolve(one, disabled="all") for one in store.subscriptions())
+    assert [one.disabled for one in store.subscriptions()] == ["all"] * 3
+
+
+def test_a_subscription_that_is_removed_is_gone(store: Store) -> None:
+    one, other = subscription(), subscription()
+    store.put([one, other])
+    assert store.remove(one.id) is True
+    assert store.find(one.id) is None
+    assert list(store.matching(Audience(event="order.created"))) == [other]
+
+
+def test_removing_what_is_not_there_says_so(store: Store) -> None:
+    assert store.remove(uuid4()) is False
+
+
+def test_subscriptions_come_sorted_by_origin(store: Store) -> None:
+    urls = [
+        "https://b.example/",
+        "http://b.example/",
+        "https://a.example:10000/",
+        "https://a.example:9000/",
+        "https://a.example/2",
+        "https://aa.example/",
+        "https://a.example/1",
+        "http://[2001:db8::1]/",
+    ]
+    store.put(subscription(url) for url in urls)
+    listed = [one.url.origin for one in store.subscriptions()]
+    matched = [one.url.origin for one in store.matching(Audience(event="order.created"))]
+    assert listed == sorted(listed)
+    assert matched == listed
+    assert len(listed) == len(urls)
+
+
+@pytest.mark.parametrize("patterns", [["order.*"], ["*"], ["*.created"], ["order.created"], ["a", "order.*"]])
+def test_a_subscription_whose_pattern_matches_is_given(store: Store, patterns: list[str]) -> None:
+    one = subscription(patterns=patterns)
+    store.put([one])
+    assert list(store.matching(Audience(event="order.created"))) == [one]
+
+
+@pytest.mark.parametrize("pattern", ["order", "order.created.*", "created", "Order.*", "user.*"])
+def test_a_subscription_whose_pattern_does_not_match_is_not_given(store: Store, pattern: str) -> None:
+    store.put([subscription(patterns=pattern)])
+    assert list(store.matching(Audience(event="order.created"))) == []
+
+
+def test_a_subscription_that_matches_in_several_ways_is_given_once(store: Store) -> None:
+    one = subscription(patterns=["*", "order.*", "*.created", "order.created", "order.created"])
+    store.put([one])
+    assert list(store.matching(Audience(event="order.created"))) == [one]
+    assert list(store.matching(Audience(event="order.created", broadcast=True))) == [one]
+
+
+@pytest.mark.parametrize(
+    ("audience", "reached"),
+    [
+        (Audience(event="order.created"), {None}),
+        (Audience(event="order.created", sender="a"), {None, "a"}),
+        (Audience(event="order.created", sender="nobody we know"), {None}),
+        (Audience(event="order.created", broadcast=True), {None, "a", "b"}),
+        (Audience(event="order.created", sender="a", broadcast=True), {None, "a", "b"}),
+    ],
+)
+def test_a_tenants_subscriptions_are_reached_by_its_own_messages(
+    store: Store, audience: Audience, reached: set[str | None]
+) -> None:
+    store.put(subscription(owner=owner) for owner in (None, "a", "b"))
+    assert {one.owner for one in store.matching(audience)} == reached
+
+
+def test_a_disabled_subscription_is_listed_and_not_given(store: Store) -> None:
+    gone = subscription(disabled="it answered 410")
+    store.put([gone])
+    assert list(store.matching(Audience(event="order.created"))) == []
+    assert list(store.subscriptions()) == [gone]
+
+
+def test_a_subscription_can_be_changed_while_the_matching_ones_are_read(store: Store) -> None:
+    store.put(subscription() for _ in range(450))
+    given = []
+    for one in store.matching(Audience(event="order.created")):
+        given.append(one.id)
+        store.put([evolve(one, disabled="seen")])
+    assert len(set(given)) == len(given) == 450
+    assert list(store.matching(Audience(event="order.created"))) == []
+
+
+_segments = st.sampled_from(["a", "b", "created"])
+_events = st.lists(_segments, min_size=1, max_size=4).map(".".join)
+_patterns = st.lists(st.one_of(_segments, st.just("*")), min_size=1, max_size=4).map(".".join)
+_owners = st.sampled_from([None, "a", "b", "é'; --"])
+_subscriptions = st.builds(
+    subscription,
+    url=st.sampled_from(["https://a.example/", "https://b.example/", "http://a.example:81/"]),
+    id=st.uuids(version=4),
+    patterns=st.lists(_patterns, min_size=1, max_size=4),
+    owner=_owners,
+    disabled=st.sampled_from([None, None, "gone"]),
+)
+_audiences = st.builds(Audience, event=_events, sender=_owners, broadcast=st.booleans())
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+@settings(max_examples=60, deadline=None)
+@given(subscriptions=st.lists(_subscriptions, max_size=12), audiences=st.lists(_audiences, max_size=5))
+def test_matching_gives_exactly_what_the_audience_admits(
+    kind: str, subscriptions: list[Subscription], audiences: list[Audience]
+) -> None:
+    kept = {one.id: one for one in subscriptions}
+    with (
+        TemporaryDirectory() as folder,
+        closing(MemoryStore() if kind == "memory" else SqliteStore(Path(folder, "thorn.db"))) as store,
+    ):
+        store.put(subscriptions)
+        for audience in audiences:
+            expected = sorted(
+                (one for one in kept.values() if audience.admits(one)),
+                key=lambda one: (one.url.origin, str(one.id)),
+            )
+            assert list(store.matching(audience)) == expected
+
+
+def test_a_delivery_is_found_as_it_was_recorded(store: Store) -> None:
+    outcome = Outcome(OutcomeKind.RETRY, Reason.TIMEOUT, NOW + MINUTE)
+    whole = evolve(
+        delivery(),
+        sender="tenant",
+        content_type="text/plain",
+        body=bytes(range(256)),
+        last=Attempt(
+            number=3,
+            started_at=NOW,
+            duration=1.5,
+            outcome=outcome,
+            status=503,
+            detail="ü\n",
+            request_bytes=1,
+            response_bytes=2,
+            reused=True,
+        ),
+    )
+    store.record(whole)
+    assert store.delivery(whole.id) == whole
+
+
+def test_times_of_other_zones_are_the_same_moments(store: Store) -> None:
+    tokyo = ZoneInfo("Asia/Tokyo")
+    one = delivery(at=NOW.astimezone(tokyo), due=(NOW + MINUTE).astimezone(tokyo))
+    store.record(one)
+    assert store.delivery(one.id) == one
+    assert [due.id for due in store.claim_due(NOW + MINUTE, NOW + 2 * MINUTE, 9)] == [one.id]
+
+
+def test_a_delivery_that_is_not_there_is_not_found(store: Store) -> None:
+    assert store.delivery(uuid4()) is None
+
+
+def test_a_later_attempt_replaces_the_one_before(store: Store) -> None:
+    pending = delivery(due=NOW + MINUTE)
+    done = evolve(pending, last=delivery(at=NOW + MINUTE).last)
+    store.record(pending)
+    store.record(done)
+    assert list(store.deliveries()) == [done]
+    assert list(store.deliveries(DeliveryState.PENDING)) == []
+    assert store.claim_due(NOW + 9 * MINUTE, NOW + 10 * MINUTE, 9) == []
+
+
+def test_a_delivery_that_is_replayed_is_pending_again(store: Store) -> None:
+    failed = delivery(OutcomeKind.FAILED)
+    store.record(failed)
+    store.record(evolve(failed, last=delivery(due=NOW).last))
+    assert [one.id for one in store.deliveries(DeliveryState.PENDING)] == [failed.id]
+    assert list(store.deliveries(DeliveryState.FAILED)) == []
+
+
+def test_deliveries_come_latest_first(store: Store) -> None:
+    # More than are read at once.
+    records = [delivery(at=NOW + number * MINUTE) for number in range(450)]
+    for one in records[::2] + records[1::2]:
+        store.record(one)
+    assert [one.id for one in store.deliveries()] == [one.id for one in reversed(records)]
+
+
+def test_deliveries_at_the_same_moment_are_all_given(store: Store) -> None:
+    ids = set()
+    for _ in range(450):
+        ids.add((one := delivery()).id)
+        store.record(one)
+    given = [one.id for one in store.deliveries()]
+    assert (len(given), set(given)) == (450, ids)
+
+
+@pytest.mark.parametrize("state", list(DeliveryState))
+def test_deliveries_of_one_state_are_given_alone(store: Store, state: DeliveryState) -> None:
+    for kind in OutcomeKind:
+        due = NOW if kind is OutcomeKind.RETRY else None
+        for minute in range(2):
+            store.record(delivery(kind, NOW + minute * MINUTE, due))
+    given = list(store.deliveries(state))
+    assert [one.state for one in given] == [state] * 2
+    assert given[0].last.started_at > given[1].last.started_at
+
+
+def test_one_body_serves_all_deliveries_of_a_message(store: Store) -> None:
+    one = delivery()
+    other = evolve(delivery(), message_id=one.message_id)
+    third = evolve(delivery(), message_id=one.message_id, content_type="text/plain", body=b"plain")
+    for record in (one, other, third):
+        store.record(record)
+    assert [found and found.body for found in map(store.delivery, (one.id, other.id, third.id))] == [
+        one.body,
+        one.body,
+        b"plain",
+    ]
+
+
+def test_what_is_due_is_claimed_longest_due_first(store: Store) -> None:
+    records = [delivery(due=NOW + minute * MINUTE) for minute in (2, 0, 1, 3)]
+    store.record(delivery(OutcomeKind.FAILED))
+    for one in records:
+        store.record(one)
+    claimed = store.claim_due(NOW + 2 * MINUTE, NOW + 10 * MINUTE, 10)
+    assert [one.id for one in claimed] == [records[1].id, records[2].id, records[0].id]
+
+
+def test_no_more_is_claimed_than_is_asked_for(store: Store) -> None:
+    for _ in range(5):
+        store.record(delivery(due=NOW))
+    claims = [len(store.claim_due(NOW, NOW + MINUTE, limit)) for limit in (2, 2, 2, 2)]
+    assert claims == [2, 2, 1, 0]
+    assert store.claim_due(NOW + MINUTE, NOW + 2 * MINUTE, 0) == []
+
+
+def test_what_is_claimed_is_due_again_when_the_claim_has_ended(store: Store) -> None:
+    one = delivery(due=NOW)
+    store.record(one)
+    assert [claimed.id for claimed in store.claim_due(NOW, NOW + MINUTE, 1)] == [one.id]
+    found = store.delivery(one.id)
+    assert found is not None
+    assert found.next_attempt_at == NOW + MINUTE
+    assert store.claim_due(NOW + MINUTE - timedelta(microseconds=1), NOW + 2 * MINUTE, 1) == []
+    assert [claimed.id for claimed in store.claim_due(NOW + MINUTE, NOW + 2 * MINUTE, 1)] == [one.id]
+
+
+def test_closing_twice_does_no_harm(store: Store) -> None:
+    store.close()
+    store.close()
+
+
+def test_the_memory_store_keeps_the_latest_of_what_has_ended_and_all_that_is_pending() -> None:
+    store = MemoryStore(max_ended=2)
+    records = [delivery(at=NOW + number * MINUTE) for number in range(4)]
+    pending = [delivery(at=NOW, due=NOW) for _ in range(4)]
+    for one in records + pending:
+        store.record(one)
+    assert [one.id for one in store.deliveries(DeliveryState.DELIVERED)] == [records[3].id, records[2].id]
+    assert {one.id for one in store.deliveries(DeliveryState.PENDING)} == {one.id for one in pending}
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+def test_the_plugin_opens_the_store_that_the_setting_names(
+    kind: str, open_endpoint: OpenEndpoint, open_thorn: OpenThorn, tmp_path: Path
+) -> None:
+    endpoint = open_endpoint()
+    name = "memory" if kind == "memory" else f"sqlite:///{tmp_path}/thorn.db"
+    thorn = open_thorn(endpoint, store=name)
+    thorn.subscribe("order.*", endpoint.url)
+    thorn.event("order.created").send({"id": 1})
+    (record,) = thorn.deliveries()
+    assert (record.state, record.body) == (DeliveryState.DELIVERED, b'{"id":1}')

@@ -516,3 +516,19 @@ def test_matching_looks_at_what_matches_alone(store: SqliteStore) -> None:
     found = plans(store, lambda: list(store.matching(EVENT)))
     assert len(found) == 2 * len(covering(EVENT.event))
     assert all(one.startswith("SEARCH") for one in found)
+
+
+def test_a_row_that_cannot_be_read_is_named_without_what_stands_in_it(path: Path) -> None:
+    one, two = subscription(), delivery()
+    with closing(SqliteStore(path)) as store:
+        store.put([one])
+        store.record(two)
+        raw(path, "UPDATE subscriptions SET secrets = 'hush'")
+        raw(path, "UPDATE deliveries SET attempt = 'hush'")
+        with pytest.raises(StoreDamaged) as of_subscription:
+            list(store.subscriptions())
+        with pytest.raises(StoreDamaged) as of_delivery:
+            store.delivery(two.id)
+    told = "in the store cannot be read; mend or remove its row"
+    assert str(of_subscription.value) == f"the subscription {one.id} {told}"
+    assert str(of_delivery.value) == f"the delivery {two.id} {told}"

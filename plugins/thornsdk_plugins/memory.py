@@ -20,21 +20,22 @@ from thornsdk import (
     hookimpl,
 )
 
-MAX_ENDED = 10_000
-"""How many deliveries that have ended are kept at most; the oldest go first."""
+LIMIT = 10_000
+"""How many pending deliveries, and how many ended ones, are kept at most; the oldest go first."""
 
 
 class MemoryStore:
     """Keeps subscriptions and deliveries in memory.
 
-    Pending deliveries are all kept. Of those that have ended, the latest are.
+    It keeps the latest deliveries only, so that a process that never attempts the pending ones again does not
+    grow without end: what is dropped is not attempted again. For what must not be lost, take ``sqlite``.
 
     Args:
-        max_ended: How many deliveries that have ended are kept at most.
+        limit: How many pending deliveries, and how many ended ones, are kept at most.
     """
 
-    def __init__(self, max_ended: int = MAX_ENDED) -> None:
-        self._max_ended = max_ended
+    def __init__(self, limit: int = LIMIT) -> None:
+        self._limit = limit
         self._lock = threading.Lock()
         self._subscriptions: dict[UUID, Subscription] = {}
         self._pending: OrderedDict[UUID, DeliveryRecord] = OrderedDict()
@@ -70,12 +71,10 @@ class MemoryStore:
         with self._lock:
             self._pending.pop(delivery.id, None)
             self._ended.pop(delivery.id, None)
-            if delivery.state is DeliveryState.PENDING:
-                self._pending[delivery.id] = delivery
-                return
-            self._ended[delivery.id] = delivery
-            if len(self._ended) > self._max_ended:
-                self._ended.popitem(last=False)
+            kept = self._pending if delivery.state is DeliveryState.PENDING else self._ended
+            kept[delivery.id] = delivery
+            if len(kept) > self._limit:
+                kept.popitem(last=False)
 
     def delivery(self, delivery_id: UUID) -> DeliveryRecord | None:
         """Gives what is known of a delivery, or None."""

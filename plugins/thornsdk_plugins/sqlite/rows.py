@@ -1,7 +1,8 @@
 """Turns values into rows and rows into values."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TypeAlias, cast
 from uuid import UUID
@@ -15,6 +16,7 @@ from thornsdk import (
     Reason,
     Subscription,
 )
+from thornsdk.errors import InvalidValue, StoreDamaged
 
 Value: TypeAlias = str | bytes | int | float | None
 Row: TypeAlias = Sequence[Value]
@@ -55,38 +57,59 @@ def subscription_row(subscription: Subscription) -> Row:
     )
 
 
+@contextmanager
+def _readable(what: str) -> Iterator[None]:
+    """Turns what goes wrong with a row into an error that names it, without what stands in it."""
+    try:
+        yield
+    except (InvalidValue, ValueError, TypeError, KeyError):
+        # The cause may quote a secret.
+        raise StoreDamaged(f"the {what} in the store cannot be read; mend or remove its row") from None
+
+
 def subscription(row: Row) -> Subscription:
-    """Gives the subscription of a row of `SUBSCRIPTION`."""
-    identity, owner, patterns, url, secrets, content_type, digest, headers, disabled = cast("list[str]", row)
-    return Subscription(
-        id=UUID(identity),
-        owner=owner,
-        patterns=json.loads(patterns),
-        url=url,
-        secrets=json.loads(secrets),
-        content_type=content_type,
-        digest=digest,
-        headers=[(name, value) for name, value in json.loads(headers)],
-        disabled=disabled,
-    )
+    """Gives the subscription of a row of `SUBSCRIPTION`.
+
+    Raises:
+        StoreDamaged: If it cannot be read.
+    """
+    with _readable(f"subscription {row[0]!s}"):
+        text = cast("list[str]", row)
+        identity, owner, patterns, url, secrets, content_type, digest, headers, disabled = text
+        return Subscription(
+            id=UUID(identity),
+            owner=owner,
+            patterns=json.loads(patterns),
+            url=url,
+            secrets=json.loads(secrets),
+            content_type=content_type,
+            digest=digest,
+            headers=[(name, value) for name, value in json.loads(headers)],
+            disabled=disabled,
+        )
 
 
 def delivery(row: Row) -> DeliveryRecord:
-    """Gives the delivery of a row of `DELIVERY`."""
-    text = cast("list[str]", row)
-    identity, message_id, event, sender, subscription_id, origin, content_type, _, due_at, attempt = text
-    record = DeliveryRecord(
-        id=UUID(identity),
-        message_id=UUID(message_id),
-        event=event,
-        sender=sender,
-        subscription_id=UUID(subscription_id),
-        origin=origin,
-        content_type=content_type,
-        body=cast("bytes", row[7]),
-        last=_attempt(attempt),
-    )
-    return record.due_at(datetime.fromisoformat(due_at)) if due_at else record
+    """Gives the delivery of a row of `DELIVERY`.
+
+    Raises:
+        StoreDamaged: If it cannot be read.
+    """
+    with _readable(f"delivery {row[0]!s}"):
+        text = cast("list[str]", row)
+        identity, message_id, event, sender, subscription_id, origin, content_type, _, due_at, attempt = text
+        record = DeliveryRecord(
+            id=UUID(identity),
+            message_id=UUID(message_id),
+            event=event,
+            sender=sender,
+            subscription_id=UUID(subscription_id),
+            origin=origin,
+            content_type=content_type,
+            body=cast("bytes", row[7]),
+            last=_attempt(attempt),
+        )
+        return record.due_at(datetime.fromisoformat(due_at)) if due_at else record
 
 
 def attempt_text(attempt: Attempt) -> str:

@@ -90,7 +90,7 @@ def test_subscribing_takes_all_that_a_subscription_has(run: Commands, thorn: Tho
             "--header takes 'Name: value'; the one",
         ),
         (["https://example.com/", "--event", "*", "--header", "Host: x"], "the header 'Host' is set by the"),
-        (["https://example.com/", "--event", "*", "--owner", ""], "the owner of a subscription must"),
+        (["https://example.com/", "--event", "*", "--owner", ""], "the owner must not be empty"),
         (["https://example.com/"], "Missing option '--event'. (thornsdk subscribe --help)"),
     ],
 )

@@ -191,7 +191,7 @@ def test_subscribers_can_be_added() -> None:
         ({"url": URL_TEXT, "secrets": []}, "a subscription needs at least one secret"),
         ({"url": URL_TEXT, "secret": "whsec_hunter2!"}, "must go on as base64"),
         ({"url": URL_TEXT, "digest": "md5"}, "'md5' is not a digest"),
-        ({"url": URL_TEXT, "owner": ""}, "the owner of a subscription must not be empty"),
+        ({"url": URL_TEXT, "owner": ""}, "the owner must not be empty"),
         ({"url": URL_TEXT, "headers": {"X-Key": "hunter2\n"}}, "the header 'X-Key' cannot be sent"),
         ({"url": 5}, "a value is of the wrong kind"),
         ({"url": URL_TEXT, "id": "hunter2"}, "a value is of the wrong kind"),

@@ -111,7 +111,7 @@ def test_a_disabled_subscription_is_not_active() -> None:
         ({"content_type": ""}, InvalidValue, "the content_type of a subscription must not be empty"),
         ({"content_type": "text/plain\n"}, InvalidHeader, "the value of the header 'Content-Type'"),
         ({"digest": "md5"}, InvalidValue, "'md5' is not a digest; there are: sha1, sha256, sha512"),
-        ({"owner": ""}, InvalidValue, "the owner of a subscription must not be empty; give None for nobody"),
+        ({"owner": ""}, InvalidValue, "the owner must not be empty; give None for nobody"),
         ({"headers": {"Hook-HMAC": "hunter2"}}, InvalidHeader, "'Hook-HMAC' is set by the library"),
     ],
 )

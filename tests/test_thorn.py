@@ -37,6 +37,7 @@ from thornsdk.errors import (
     InvalidPattern,
     InvalidSecret,
     InvalidURL,
+    InvalidValue,
     NotFound,
     PipelineError,
     RecipientRefused,
@@ -230,7 +231,7 @@ def test_a_message_of_nobody_reaches_no_tenant(tenants: Thorn, transport: Record
     assert hosts(transport) == ["nobody"]
 
 
-@pytest.mark.parametrize("sender", ["", "unknown", "ACME", "acme ", "*"])
+@pytest.mark.parametrize("sender", ["unknown", "ACME", "acme ", "*"])
 def test_a_sender_without_subscriptions_reaches_no_tenant(
     tenants: Thorn, transport: RecordingTransport, sender: str
 ) -> None:
@@ -470,6 +471,22 @@ def test_who_unsubscribes_gets_no_retry(clock: FakeClock) -> None:
         thorn.unsubscribe(subscription.id)
         (record,) = thorn.deliveries()
     assert (record.kind, record.last.outcome.reason) == (OutcomeKind.FAILED, Reason.UNSUBSCRIBED)
+
+
+@pytest.mark.parametrize(
+    ("sender", "told"),
+    [
+        ("", "the sender must not be empty; give None for nobody"),
+        ("\ud800", "the sender has a lone surrogate"),
+    ],
+)
+def test_a_sender_that_cannot_be_is_an_error_with_nothing_sent(
+    thorn: Thorn, transport: RecordingTransport, sender: str, told: str
+) -> None:
+    thorn.subscribe("order.*", "https://example.com/")
+    with pytest.raises(InvalidValue, match=told):
+        thorn.event("order.created").send(1, sender=sender)
+    assert transport.requests == []
 
 
 class Unwritable(dict[str, object]):

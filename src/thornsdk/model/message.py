@@ -7,7 +7,7 @@ from uuid import UUID, uuid5
 from attrs import Factory, field, frozen
 
 from thornsdk.model.patterns import check_event_name
-from thornsdk.model.subscription import Subscription
+from thornsdk.model.subscription import Subscription, check_tenant
 
 Payload_co = TypeVar("Payload_co", covariant=True)
 
@@ -32,7 +32,7 @@ class Message(Generic[Payload_co]):
     event: str = field(validator=_check_event)
     payload: Payload_co = field(repr=False)
     created_at: datetime
-    sender: str | None = None
+    sender: str | None = field(default=None, validator=check_tenant)
 
 
 @frozen(kw_only=True)
@@ -47,7 +47,7 @@ class Audience:
     """
 
     event: str
-    sender: str | None = None
+    sender: str | None = field(default=None, validator=check_tenant)
     broadcast: bool = False
 
     def admits(self, subscription: Subscription) -> bool:

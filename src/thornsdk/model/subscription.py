@@ -79,9 +79,20 @@ def _some_secrets(_: object, __: object, secrets: tuple[Secret, ...]) -> None:
         raise InvalidSecret("a subscription needs at least one secret")
 
 
-def _some_owner(_: object, __: object, owner: str | None) -> None:
-    if not (owner is None or owner.strip()):
-        raise InvalidValue("the owner of a subscription must not be empty; give None for nobody")
+def check_tenant(_: object, attribute: "Attribute[str | None]", tenant: str | None) -> None:
+    """Checks an owner or a sender.
+
+    Raises:
+        InvalidValue: If it is empty, or cannot be written in UTF-8.
+    """
+    if tenant is None:
+        return
+    if not tenant.strip():
+        raise InvalidValue(f"the {attribute.name} must not be empty; give None for nobody")
+    try:
+        tenant.encode()
+    except UnicodeEncodeError:
+        raise InvalidValue(f"the {attribute.name} has a lone surrogate, which UTF-8 cannot hold") from None
 
 
 def _sendable(_: object, attribute: "Attribute[str]", value: str) -> None:
@@ -116,7 +127,7 @@ class Subscription:
     secrets: tuple[Secret, ...] = field(converter=as_secrets, validator=_some_secrets)
     content_type: str = field(default=JSON, validator=_sendable)
     digest: Digest = field(default=Digest.SHA256, converter=_as_digest)
-    owner: str | None = field(default=None, validator=_some_owner)
+    owner: str | None = field(default=None, validator=check_tenant)
     headers: Headers = field(default=(), converter=custom_headers, repr=False)
     disabled: str | None = None
 

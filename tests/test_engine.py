@@ -42,7 +42,7 @@ from thornsdk import (
     Transport,
 )
 from thornsdk.engine import Engine, Sources
-from thornsdk.errors import NotFound, SerializationError, StoreFull
+from thornsdk.errors import ConfigurationError, NotFound, SerializationError, StoreFull
 from thornsdk.logs import DeliveryLog
 from thornsdk.planned import Conditions
 from thornsdk_plugins.json import JsonSerializer
@@ -123,7 +123,7 @@ class House:
 
 class BrokenList(list[Subscription]):
     def __iter__(self) -> Iterator[Subscription]:
-        raise LookupError("told nowhere")
+        raise ConfigurationError("a callable broke")
 
 
 # Whom it reaches
@@ -512,7 +512,8 @@ def test_a_retry_for_a_subscriber_and_an_event_that_are_not_known_here_stays_pen
     house.store.record(evolve(first, event="elsewhere.declared"))
     house.store.remove(UUID(int=1))
     house.clock.advance(60)
-    assert list(house.engine.run_due()) == []
+    (left,) = house.engine.run_due()
+    assert (left.last.number, left.kind) == (1, OutcomeKind.RETRY)
     assert house.state(first) is DeliveryState.PENDING
     assert "delivery.left" in caplog.text
 
@@ -523,8 +524,18 @@ def test_a_static_subscriber_that_breaks_costs_no_other_its_retry(caplog: pytest
     house.store.remove(UUID(int=1))
     house.static = BrokenList()
     house.clock.advance(60)
-    assert [one.subscription_id.int for one in house.engine.run_due()] == [2]
-    assert "its subscription raised LookupError" in caplog.text
+    attempts = {one.subscription_id.int: one.last.number for one in house.engine.run_due()}
+    assert attempts == {1: 1, 2: 2}
+    assert "a callable broke" in caplog.text
+
+
+def test_410_disables_a_subscription_whose_callable_broke_since() -> None:
+    house = House(RecordingTransport(says_status(410)), make_subscription(2), static=[make_subscription(1)])
+    dispatch = house.dispatch()
+    subscriptions = list(house.engine.matching(dispatch))
+    house.static = BrokenList()
+    assert len(list(house.engine.deliver(dispatch, subscriptions))) == 2
+    assert [one.active for one in house.store.subscriptions()] == [False, False]
 
 
 # A thousand

@@ -78,7 +78,7 @@ def run(
         random=lambda: 0.0,
         log=DeliveryLog(),
     )
-    return Run(conditions, lambda record: cast("None", settle(record))).attempt(planned)
+    return Run(conditions, lambda record, _: cast("None", settle(record))).attempt(planned)
 
 
 def results(

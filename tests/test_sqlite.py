@@ -532,3 +532,14 @@ def test_a_row_that_cannot_be_read_is_named_without_what_stands_in_it(path: Path
     told = "in the store cannot be read; mend or remove its row"
     assert str(of_subscription.value) == f"the subscription {one.id} {told}"
     assert str(of_delivery.value) == f"the delivery {two.id} {told}"
+
+
+def test_a_due_delivery_that_cannot_be_read_holds_up_no_other(store: SqliteStore, path: Path) -> None:
+    bad, good = delivery(due=NOW), delivery(due=NOW)
+    store.record(bad)
+    store.record(good)
+    raw(path, f"UPDATE deliveries SET attempt = 'hush' WHERE id = '{bad.id}'")
+    assert [one.id for one in store.claim_due(NOW, NOW + MINUTE, 10)] == [good.id]
+    raw(path, f"DELETE FROM deliveries WHERE id = '{good.id}'")
+    with pytest.raises(StoreDamaged, match=f"the delivery {bad.id} in the store cannot be read"):
+        store.claim_due(NOW + MINUTE, NOW + 2 * MINUTE, 10)

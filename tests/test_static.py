@@ -247,3 +247,12 @@ def test_two_different_subscribers_of_one_url_need_ids_of_their_own() -> None:
     both = [{"url": url, "secret": "one"}, {"url": url, "secret": "two"}]
     with pytest.raises(ConfigurationError, match=r"two different subscribers of order\.\* have the same URL"):
         StaticSubscribers({"order.*": both}, None, "THORN_SUBSCRIBERS")
+
+
+def test_a_callable_that_raises_is_named() -> None:
+    def broken(event: str, sender: str | None) -> list[str]:
+        raise LookupError("told nowhere")
+
+    subscribers = StaticSubscribers({"order.*": broken}, None, "THORN_SUBSCRIBERS")
+    with pytest.raises(ConfigurationError, match=r"THORN_SUBSCRIBERS: the subscriber .*broken raised"):
+        list(subscribers.wanting("order.created", None))

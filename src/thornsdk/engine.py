@@ -7,7 +7,7 @@ from uuid import UUID
 
 from attrs import evolve, frozen
 
-from thornsdk.errors import NotFound, SerializationError, crash
+from thornsdk.errors import ConfigurationError, NotFound, SerializationError, StoreDamaged, crash
 from thornsdk.model import (
     Attempt,
     Delivery,
@@ -122,15 +122,16 @@ class Engine:
         for record in records:
             try:
                 subscription = self.subscription(record)
-            except Exception as exc:
-                # It is the trouble of this delivery alone: a callable among the static subscribers broke.
-                self._conditions.log.delivery_left(record, f"its subscription {crash(exc)}")
+            except (ConfigurationError, StoreDamaged) as exc:
+                # It is the trouble of this delivery alone: a callable among the static subscribers broke, or
+                # the row of its subscription cannot be read.
+                yield self._left(record, str(exc))
                 continue
             if subscription is not None and subscription.active:
                 planned.append(self._plan_again(record, subscription))
             elif subscription is None and self._sources.terms(record.event) is None:
                 # The subscriber may be one of an event that another process declares: it is not ours to end.
-                self._conditions.log.delivery_left(record, "its subscription and event are not known here")
+                yield self._left(record, "its subscription and event are not known here")
             else:
                 yield self._given_up(record)
         planned.sort(key=lambda one: _place(one.delivery.subscription))
@@ -143,6 +144,11 @@ class Engine:
         terms = self._sources.terms(record.event) or self._sources.general_terms
         return _plan_again(record, subscription, terms)
 
+    def _left(self, record: DeliveryRecord, why: str) -> DeliveryRecord:
+        """Leaves a delivery pending; it counts as one that will be attempted again."""
+        self._conditions.log.delivery_left(record, why)
+        return record
+
     def _given_up(self, record: DeliveryRecord) -> DeliveryRecord:
         attempt = Attempt(
             number=record.last.number + 1,
@@ -152,22 +158,25 @@ class Engine:
             detail="the subscription was removed or disabled",
         )
         settled = evolve(record, last=attempt)
-        self._settled(settled)
+        self._keep(settled)
         return settled
 
     def _claim_until(self) -> datetime:
         batch = self._sources.longest_timeout() * _CLAIM_SIZE
         return self._conditions.clock() + timedelta(seconds=batch + _CLAIM_MARGIN)
 
-    def _settled(self, record: DeliveryRecord) -> None:
+    def _settled(self, record: DeliveryRecord, subscription: Subscription) -> None:
+        self._keep(record)
+        if record.last.outcome.reason is Reason.GONE:
+            self._disable(record, subscription)
+
+    def _keep(self, record: DeliveryRecord) -> None:
         try:
             self._store.record(record)
         finally:
             # What happened is told even where it cannot be kept.
             self._conditions.log.attempted(record)
             self._tell_observers(record)
-        if record.last.outcome.reason is Reason.GONE:
-            self._disable(record)
 
     def _tell_observers(self, record: DeliveryRecord) -> None:
         for observer in self._conditions.pipeline.observers:
@@ -177,8 +186,11 @@ class Engine:
                 # An observer is a guest: its trouble is told and harms no delivery.
                 self._conditions.log.observer_failed(observer, exc)
 
-    def _disable(self, record: DeliveryRecord) -> None:
-        subscription = self.subscription(record)
+    def _disable(self, record: DeliveryRecord, sent_to: Subscription) -> None:
+        try:
+            subscription = self.subscription(record)
+        except ConfigurationError:
+            subscription = sent_to  # The callable that gave it broke since.
         if subscription is not None and subscription.active:
             why = f"answered 410 (gone) to {record.event}"
             self._store.put([evolve(subscription, disabled=why)])

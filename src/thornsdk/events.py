@@ -54,6 +54,7 @@ class Event(Generic[Payload]):
         Raises:
             SerializationError: If the payload cannot be written. Nothing was sent.
             InvalidValue: If the sender is empty. Nothing was sent.
+            ConfigurationError: If a callable among the static subscribers raises. Nothing was sent.
             StoreError: If the store broke. What was sent before was recorded as far as it let us.
             ClosedError: If the `Thorn` was closed.
         """

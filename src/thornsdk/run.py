@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
+from typing import TypeAlias
 from uuid import UUID
 
 from thornsdk.errors import RecipientRefused, SerializationError, TransportError, crash
@@ -14,11 +15,15 @@ from thornsdk.model import (
     OutcomeKind,
     Request,
     Response,
+    Subscription,
 )
 from thornsdk.planned import Conditions, Planned, build_request
 from thornsdk.policy.retry import judge
 from thornsdk.reasons import Reason
 from thornsdk.stages import Transport
+
+Settle: TypeAlias = Callable[[DeliveryRecord, Subscription], None]
+"""Takes a result down, and what it was sent to."""
 
 _PAUSE = 100
 """After how many deliveries that could not be sent they are settled."""
@@ -36,7 +41,7 @@ class Run:
         settle: Takes each result down: in log, observers and store.
     """
 
-    def __init__(self, conditions: Conditions, settle: Callable[[DeliveryRecord], None]) -> None:
+    def __init__(self, conditions: Conditions, settle: Settle) -> None:
         self._conditions = conditions
         self._settle_record = settle
         self._in_flight: dict[UUID, Planned] = {}
@@ -117,7 +122,7 @@ class Run:
             # A result that makes no sense is the trouble of this delivery alone.
             yield self._lost(planned, f"gave a result that cannot be read ({crash(exc)})")
             return
-        yield self._told(DeliveryRecord.of(planned.delivery, attempt))
+        yield self._told(planned, attempt)
 
     def _attempt(self, planned: Planned, exchange: Exchange) -> Attempt:
         result = exchange.result
@@ -161,11 +166,12 @@ class Run:
     def _unsent(self, planned: Planned, outcome: Outcome, detail: str) -> DeliveryRecord:
         now = self._conditions.clock()
         attempt = Attempt(number=planned.number, started_at=now, duration=0.0, outcome=outcome, detail=detail)
-        return self._told(DeliveryRecord.of(planned.delivery, attempt))
+        return self._told(planned, attempt)
 
-    def _told(self, record: DeliveryRecord) -> DeliveryRecord:
+    def _told(self, planned: Planned, attempt: Attempt) -> DeliveryRecord:
+        record = DeliveryRecord.of(planned.delivery, attempt)
         try:
-            self._settle_record(record)
+            self._settle_record(record, planned.delivery.subscription)
         except Exception as exc:
             self._broken = self._broken or exc
         return record

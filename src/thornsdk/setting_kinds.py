@@ -16,7 +16,7 @@ from thornsdk.typing import IPNetwork
 _MAX_TIMEOUT = 3600.0
 _MAX_CONCURRENCY = 1000
 _MAX_RETRIES = 1000
-_REFERENCE = re.compile(r"[A-Za-z_][\w.]*:\w+")
+_REFERENCE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 T = TypeVar("T")
 Raw: TypeAlias = object

@@ -8,7 +8,7 @@ from uuid import UUID, uuid5
 
 from attrs import frozen
 
-from thornsdk.errors import ConfigurationError, InvalidPattern, InvalidValue
+from thornsdk.errors import ConfigurationError, InvalidPattern, InvalidValue, crash
 from thornsdk.model import URL, EventPattern, Secret, Subscription
 from thornsdk.setting_kinds import load_callable
 
@@ -66,7 +66,7 @@ class StaticSubscribers:
         Callables are asked anew each time.
 
         Raises:
-            ConfigurationError: If what a callable gives cannot be a subscription.
+            ConfigurationError: If a callable raises, or what it gives cannot be a subscription.
         """
         for source in self._sources:
             if source.pattern.matches(event):
@@ -82,7 +82,7 @@ class StaticSubscribers:
         self, pattern: EventPattern, subscriber: Subscriber
     ) -> Callable[[str, str | None], tuple[Subscription, ...]]:
         if callable(subscriber) or (isinstance(subscriber, str) and "://" not in subscriber):
-            return _Asked(self._callable(subscriber), lambda given: self._make(pattern, given))
+            return _Asked(self._where, self._callable(subscriber), lambda given: self._make(pattern, given))
         made = self._make(pattern, subscriber)
         if self._made.setdefault(made.id, made) != made:
             raise ConfigurationError(
@@ -149,11 +149,17 @@ class StaticSubscribers:
 class _Asked:
     """Subscriptions from a callable: asked with the event's name and the sender, each time."""
 
+    where: str
     ask: Callable[..., object]
     make: Callable[[Subscriber], Subscription]
 
     def __call__(self, event: str, sender: str | None) -> tuple[Subscription, ...]:
-        return tuple(self.make(one) for one in _flat(self.ask(event, sender)))
+        try:
+            given = _flat(self.ask(event, sender))
+        except Exception as exc:
+            name = getattr(self.ask, "__qualname__", type(self.ask).__qualname__)
+            raise ConfigurationError(f"{self.where}: the subscriber {name} {crash(exc)}") from exc
+        return tuple(self.make(one) for one in given)
 
 
 def _flat(subscriber: Subscriber) -> Iterable[Subscriber]:

@@ -362,7 +362,7 @@ def _resolve(settings: Settings | None, options: SettingsOptions) -> Settings:
 def _timeout(event: str, timeout: float) -> float:
     try:
         return read_timeout(timeout)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         raise ConfigurationError(
             f"the timeout of the event {event!r} is {timeout!r}; it takes seconds, more than 0 and at most "
             f"3600"

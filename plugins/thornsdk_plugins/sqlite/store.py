@@ -10,7 +10,7 @@ from typing import Self
 from uuid import UUID
 
 from thornsdk import Audience, DeliveryRecord, DeliveryState, Subscription, covering
-from thornsdk.errors import ConfigurationError
+from thornsdk.errors import ConfigurationError, StoreDamaged
 from thornsdk_plugins.sqlite import rows
 from thornsdk_plugins.sqlite.database import BUSY_SECONDS, Database
 from thornsdk_plugins.sqlite.rows import Row, Value
@@ -33,6 +33,20 @@ _FROM_DELIVERIES = f"""
     SELECT {rows.DELIVERY} FROM deliveries
     JOIN bodies ON bodies.message_id = deliveries.message_id AND bodies.content_type = deliveries.content_type
 """  # noqa: S608 - the columns are ours
+
+
+def _readable(found: list[Row]) -> list[DeliveryRecord]:
+    """Gives what can be read of what was claimed: one bad row must not hold up the others for ever."""
+    records: list[DeliveryRecord] = []
+    problem: StoreDamaged | None = None
+    for row in found:
+        try:
+            records.append(rows.delivery(row))
+        except StoreDamaged as exc:
+            problem = exc
+    if problem is not None and not records:
+        raise problem
+    return records
 
 
 class SqliteStore:
@@ -160,7 +174,7 @@ class SqliteStore:
                 "UPDATE deliveries SET due_at = ? WHERE id = ?",
                 [(rows.moment(until), row[0]) for row in found],
             )
-        return [rows.delivery(row) for row in found]
+        return _readable(found)
 
     def close(self) -> None:
         """Closes the file."""

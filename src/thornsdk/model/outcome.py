@@ -47,7 +47,7 @@ class Attempt:
         outcome: What it means.
         status: The status of the answer, or None without an answer.
         detail: What was seen, in words, without anything secret; empty where the reason says it all.
-        request_bytes: The length of the body that was sent, in bytes; 0 where nothing was sent.
+        request_bytes: The length of the body, in bytes; 0 where policy or a stage kept it from being sent.
         response_bytes: The length of the answer's body after decoding, in bytes, as far as it was read.
         reused: Whether an open connection was used again; None where unknown.
     """

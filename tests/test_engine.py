@@ -1,4 +1,3 @@
-import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator
 from datetime import timedelta
@@ -561,10 +560,8 @@ def test_of_a_thousand_subscribers_three_are_bad_and_997_are_delivered(open_endp
         signers=[RecordingSigner(broken_for=frozenset({UUID(int=900)}))],
     )
     house = House(pipeline, *subscriptions, rules=rules, terms=evolve(TERMS, timeout=2.0))
-    begin = time.monotonic()
     found = house.send()
     pipeline.close()
-    assert time.monotonic() - begin < 50
     assert Counter(one.kind for one in found)[OutcomeKind.DELIVERED] == 997
     bad = {one.subscription_id.int: one for one in found if one.kind is not OutcomeKind.DELIVERED}
     assert {number: one.last.outcome.reason for number, one in bad.items()} == {

@@ -38,7 +38,7 @@ class Run:
 
     Args:
         conditions: What every attempt has in common.
-        settle: Takes each result down: in log, observers and store.
+        settle: Takes each result down: in store, log and observers.
     """
 
     def __init__(self, conditions: Conditions, settle: Settle) -> None:

@@ -25,6 +25,7 @@ from support.stages import (
 from thornsdk import (
     AddressRules,
     Audience,
+    Bodies,
     DeliveryRecord,
     DeliveryState,
     Dispatch,
@@ -83,6 +84,7 @@ class House:
             terms=lambda event: terms if event.startswith("order.") else None,
             general_terms=terms,
             longest_timeout=lambda: terms.timeout,
+            requirements=lambda event: frozenset(),
         )
         conditions = Conditions(
             pipeline=self.pipeline,
@@ -101,18 +103,16 @@ class House:
         message = Message[object](
             id=uuid4(), event=event, payload=payload, created_at=self.clock(), sender=sender
         )
-        first = self.pipeline.serializers[0]
         return Dispatch(
             message=message,
             audience=Audience(event=event, sender=sender, broadcast=broadcast),
-            content_type=first.content_type,
-            body=first.serialize(payload),
+            bodies=Bodies(self.pipeline.by_content_type, payload),
             terms=self.terms,
         )
 
     def send(self, payload: object = 42) -> list[DeliveryRecord]:
         dispatch = self.dispatch(payload)
-        return list(self.engine.deliver(dispatch, self.engine.matching(dispatch)))
+        return list(self.engine.deliver(dispatch, self.engine.matching(dispatch.audience)))
 
     def state(self, record: DeliveryRecord) -> DeliveryState:
         kept = self.store.delivery(record.id)
@@ -132,7 +132,7 @@ def test_stored_and_static_subscriptions_come_as_one_stream_sorted_by_origin() -
     urls = (f"https://{host}.example/" for host in "cbda")
     c, b, d, a = (make_subscription(number, url=url) for number, url in enumerate(urls))
     house = House(RecordingTransport(), b, d, static=[c, a])
-    hosts = [one.url.host[0] for one in house.engine.matching(house.dispatch())]
+    hosts = [one.url.host[0] for one in house.engine.matching(house.dispatch().audience)]
     assert hosts == ["a", "b", "c", "d"]
 
 
@@ -147,7 +147,7 @@ def test_static_subscriptions_obey_patterns_owners_and_state() -> None:
     house = House(RecordingTransport(), static=static)
 
     def reached(dispatch: Dispatch) -> list[int]:
-        return sorted(one.id.int for one in house.engine.matching(dispatch))
+        return sorted(one.id.int for one in house.engine.matching(dispatch.audience))
 
     assert reached(house.dispatch()) == [1]
     assert reached(house.dispatch(sender="acme")) == [1, 3]
@@ -164,7 +164,7 @@ def test_a_static_subscription_that_configuration_names_twice_gets_a_message_onc
 def test_a_static_subscription_that_is_stored_too_is_what_the_store_says() -> None:
     changed = make_subscription(1, url="https://new.example/")
     house = House(RecordingTransport(), changed, static=[make_subscription(1), make_subscription(2)])
-    assert [one.url.host for one in house.engine.matching(house.dispatch())] == [
+    assert [one.url.host for one in house.engine.matching(house.dispatch().audience)] == [
         "customer-2.example.com",
         "new.example",
     ]
@@ -531,7 +531,7 @@ def test_a_static_subscriber_that_breaks_costs_no_other_its_retry(caplog: pytest
 def test_410_disables_a_subscription_whose_callable_broke_since() -> None:
     house = House(RecordingTransport(says_status(410)), make_subscription(2), static=[make_subscription(1)])
     dispatch = house.dispatch()
-    subscriptions = list(house.engine.matching(dispatch))
+    subscriptions = list(house.engine.matching(dispatch.audience))
     house.static = BrokenList()
     assert len(list(house.engine.deliver(dispatch, subscriptions))) == 2
     assert [one.active for one in house.store.subscriptions()] == [False, False]

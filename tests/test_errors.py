@@ -6,6 +6,7 @@ import pytest
 
 from thornsdk import Reason, errors
 from thornsdk.errors import (
+    DispatchError,
     PluginClashError,
     PluginLoadError,
     RecipientRefused,
@@ -26,6 +27,7 @@ WITH_ARGUMENTS: dict[type[ThornError], tuple[object, ...]] = {
     StageUnavailableError: ("celery", "no module named celery", "pip install 'thornsdk[celery]'"),
     RecipientRefused: ("port 22 is forbidden", Reason.PORT_FORBIDDEN),
     SerializationError: ("$.price", "nan is not a number that JSON can hold"),
+    DispatchError: ("celery", "no broker answers at redis://localhost"),
     TransportError: (Reason.TIMEOUT, "no answer"),
 }
 

@@ -226,7 +226,7 @@ def test_a_message_that_is_not_sent_is_told(caplog: pytest.LogCaptureFixture) ->
         dispatcher="disabled",
         state=ReceiptState.DISABLED,
     )
-    DeliveryLog().not_dispatched(receipt)
+    DeliveryLog().message_taken(receipt)
     assert records_of(caplog) == [
         {
             "event": "message.disabled",

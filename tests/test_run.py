@@ -28,6 +28,7 @@ from thornsdk import (
     Exchange,
     OutcomeKind,
     Pipeline,
+    Planned,
     Reason,
     Request,
     Response,
@@ -40,7 +41,7 @@ from thornsdk import (
 )
 from thornsdk.errors import RecipientRefused, SerializationError, StoreFull, TransportError
 from thornsdk.logs import DeliveryLog
-from thornsdk.planned import Conditions, Planned
+from thornsdk.planned import Conditions
 from thornsdk.run import Run
 from thornsdk_plugins.hook_hmac import HookHmacSigner
 from thornsdk_plugins.standard_webhooks import StandardWebhooksSigner
@@ -57,7 +58,7 @@ def plan(subscription: Subscription, terms: Terms = TERMS, number: int = 1) -> P
         content_type="application/json",
         body=b'{"id":42}',
     )
-    return Planned(delivery, number, terms)
+    return Planned(delivery=delivery, number=number, terms=terms)
 
 
 def plans(count: int) -> list[Planned]:

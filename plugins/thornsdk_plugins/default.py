@@ -1,7 +1,5 @@
 """Delivers in this process, while ``send`` waits."""
 
-from attrs import frozen
-
 from thornsdk import (
     Deliverer,
     Dispatch,
@@ -16,15 +14,17 @@ from thornsdk import (
 )
 
 
-@frozen
-class DefaultDispatcher:
+class DefaultDispatcher(Dispatcher):
     """Attempts every delivery of a message once, here and now, and tells all outcomes in the receipt."""
 
-    name: str = "default"
+    @property
+    def name(self) -> str:
+        """``default``."""
+        return "default"
 
     def dispatch(self, dispatch: Dispatch, deliverer: Deliverer) -> Receipt:
         """Delivers the message; ends when every request has ended."""
-        results = deliverer.deliver(dispatch, deliverer.matching(dispatch))
+        results = deliverer.deliver(dispatch, deliverer.matching(dispatch.audience))
         return Receipt(
             message_id=dispatch.message.id,
             event=dispatch.message.event,
@@ -32,9 +32,6 @@ class DefaultDispatcher:
             state=ReceiptState.ENDED,
             outcomes=tally(results),
         )
-
-    def close(self) -> None:
-        """Holds nothing."""
 
 
 class DefaultPlugin(Plugin):

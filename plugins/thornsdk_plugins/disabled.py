@@ -1,7 +1,5 @@
 """Sends nothing: for tests, for staging, for an emergency."""
 
-from attrs import frozen
-
 from thornsdk import (
     Deliverer,
     Dispatch,
@@ -15,11 +13,13 @@ from thornsdk import (
 )
 
 
-@frozen
-class DisabledDispatcher:
+class DisabledDispatcher(Dispatcher):
     """Takes messages and sends nothing; says so in the receipt. Nothing is kept to be sent later."""
 
-    name: str = "disabled"
+    @property
+    def name(self) -> str:
+        """``disabled``."""
+        return "disabled"
 
     def dispatch(self, dispatch: Dispatch, deliverer: Deliverer) -> Receipt:
         """Says that nothing is sent."""
@@ -29,9 +29,6 @@ class DisabledDispatcher:
             dispatcher=self.name,
             state=ReceiptState.DISABLED,
         )
-
-    def close(self) -> None:
-        """Holds nothing."""
 
 
 class DisabledPlugin(Plugin):

@@ -41,6 +41,10 @@ class MemoryStore:
         self._pending: OrderedDict[UUID, DeliveryRecord] = OrderedDict()
         self._ended: OrderedDict[UUID, DeliveryRecord] = OrderedDict()
 
+    @property
+    def identity(self) -> None:
+        """None: no other process sees it."""
+
     def put(self, subscriptions: Iterable[Subscription]) -> None:
         """Adds or replaces subscriptions."""
         new = {one.id: one for one in subscriptions}
@@ -98,6 +102,15 @@ class MemoryStore:
             for one in claimed:
                 self._pending[one.id] = one.due_at(until)
         return claimed
+
+    def take(self, delivery_id: UUID, due_at: datetime, taken: DeliveryRecord) -> bool:
+        """Replaces a pending delivery that is due at exactly this moment."""
+        with self._lock:
+            known = self._pending.get(delivery_id)
+            if known is None or known.next_attempt_at != due_at:
+                return False
+            self._pending[delivery_id] = taken
+            return True
 
     def close(self) -> None:
         """Holds nothing outside this process."""

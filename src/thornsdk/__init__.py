@@ -11,6 +11,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from thornsdk.buffers import Buffer
+    from thornsdk.dispatching import Bodies, Deliverer, Dispatch, Dispatcher, Planned, Terms
     from thornsdk.events import Event
     from thornsdk.hookspecs import HookContext, Plugin, Provided, StageContext, hookimpl
     from thornsdk.model import (
@@ -45,14 +47,10 @@ if TYPE_CHECKING:
     from thornsdk.reasons import Reason
     from thornsdk.settings import Settings
     from thornsdk.stages import (
-        Deliverer,
-        Dispatch,
-        Dispatcher,
         Observer,
         Serializer,
         Signer,
         Store,
-        Terms,
         Transport,
         exchange,
     )
@@ -75,6 +73,8 @@ __all__ = [
     "AddressRules",
     "Attempt",
     "Audience",
+    "Bodies",
+    "Buffer",
     "Deliverer",
     "Delivery",
     "DeliveryRecord",
@@ -93,6 +93,7 @@ __all__ = [
     "OutcomeKind",
     "Pipeline",
     "Plain",
+    "Planned",
     "Plugin",
     "Provided",
     "Reason",
@@ -123,6 +124,13 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Buffer": "thornsdk.buffers",
+    "Bodies": "thornsdk.dispatching",
+    "Deliverer": "thornsdk.dispatching",
+    "Dispatch": "thornsdk.dispatching",
+    "Dispatcher": "thornsdk.dispatching",
+    "Planned": "thornsdk.dispatching",
+    "Terms": "thornsdk.dispatching",
     "Event": "thornsdk.events",
     "HookContext": "thornsdk.hookspecs",
     "Plugin": "thornsdk.hookspecs",
@@ -161,14 +169,10 @@ _HOMES = {
     "standard_webhooks": "thornsdk.policy.signatures",
     "Reason": "thornsdk.reasons",
     "Settings": "thornsdk.settings",
-    "Deliverer": "thornsdk.stages",
-    "Dispatch": "thornsdk.stages",
-    "Dispatcher": "thornsdk.stages",
     "Observer": "thornsdk.stages",
     "Serializer": "thornsdk.stages",
     "Signer": "thornsdk.stages",
     "Store": "thornsdk.stages",
-    "Terms": "thornsdk.stages",
     "Transport": "thornsdk.stages",
     "exchange": "thornsdk.stages",
     "Thorn": "thornsdk.thorn",

@@ -1,16 +1,17 @@
 """The delivery engine: from a message, or from what is due in the store, to settled attempts."""
 
 import heapq
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from attrs import evolve, frozen
 
-from thornsdk.errors import ConfigurationError, NotFound, SerializationError, StoreDamaged, crash
+from thornsdk.dispatching import Dispatch, Planned, Terms
+from thornsdk.errors import ConfigurationError, NotFound, StoreDamaged
 from thornsdk.model import (
     Attempt,
-    Delivery,
+    Audience,
     DeliveryRecord,
     DeliveryState,
     Origin,
@@ -18,10 +19,11 @@ from thornsdk.model import (
     OutcomeKind,
     Subscription,
 )
-from thornsdk.planned import Conditions, Planned
+from thornsdk.planned import Conditions, plan, plan_again
 from thornsdk.reasons import Reason
 from thornsdk.run import Run
-from thornsdk.stages import Dispatch, Serializer, Store, Terms
+from thornsdk.stages import Store
+from thornsdk.typing import Clock
 
 _CLAIM_SIZE = 100
 _CLAIM_MARGIN = 60.0
@@ -38,6 +40,7 @@ class Sources:
         terms: Gives the terms of an event by its name; None for an event that is not declared here.
         general_terms: The terms of such an event.
         longest_timeout: Gives the longest deadline of all events, in seconds.
+        requirements: Names what configuration and code add to an event.
     """
 
     store: Store
@@ -45,6 +48,7 @@ class Sources:
     terms: Callable[[str], Terms | None]
     general_terms: Terms
     longest_timeout: Callable[[], float]
+    requirements: Callable[[str], frozenset[str]]
 
 
 class Engine:
@@ -61,21 +65,110 @@ class Engine:
         self._sources = sources
         self._conditions = conditions
 
-    def matching(self, dispatch: Dispatch) -> Iterator[Subscription]:
+    @property
+    def store(self) -> Store:
+        """Keeps subscriptions and deliveries."""
+        return self._store
+
+    @property
+    def clock(self) -> Clock:
+        """Tells the time."""
+        return self._conditions.clock
+
+    def matching(self, audience: Audience) -> Iterator[Subscription]:
         """Gives the subscriptions that get a message, stored and static, as a stream sorted by origin."""
-        audience = dispatch.audience
-        wanting = self._static(audience.event, audience.sender)
-        # Settings and events may name the same one.
-        static = {one.id: one for one in wanting if audience.admits(one)}
         # A static subscription that is in the store as well was changed there: the store's word counts.
-        new = [one for one in static.values() if self._store.find(one.id) is None]
+        static = self._wanting(audience).values()
+        new = [one for one in static if self._store.find(one.id) is None]
         return heapq.merge(sorted(new, key=_place), self._store.matching(audience), key=_place)
 
+    def subscriptions(self, ids: Sequence[UUID], audience: Audience) -> list[Subscription]:
+        """Gives those of these subscriptions that are there and active, in this order."""
+        found = {one: self._store.find(one) for one in ids}
+        static = self._wanting(audience) if None in found.values() else {}
+        there = (stored or static.get(one) for one, stored in found.items())
+        return [one for one in there if one is not None and one.active]
+
     def deliver(self, dispatch: Dispatch, subscriptions: Iterable[Subscription]) -> Iterator[DeliveryRecord]:
-        """Attempts a delivery to each subscription, and gives each result when it is known."""
-        bodies = _Bodies(self._conditions.pipeline.by_content_type, dispatch)
-        planned = (_plan(dispatch, bodies, one) for one in subscriptions)
-        return self._run(planned)
+        """Makes the first attempt to deliver to each subscription, and gives each result when it is known."""
+        return self.attempt(plan(dispatch, one) for one in subscriptions)
+
+    def attempt(self, planned: Iterable[Planned]) -> Iterator[DeliveryRecord]:
+        """Attempts each delivery, and gives each result when it is known."""
+        return Run(self._conditions, self._settled).attempt(planned)
+
+    def resume(
+        self, records: Iterable[DeliveryRecord], terms: Terms | None = None
+    ) -> Iterator[DeliveryRecord]:
+        """Attempts deliveries again that are pending, and gives each result when it is known."""
+        planned: list[Planned] = []
+        for record in records:
+            if record.last.outcome.reason is Reason.WORKER_LOST:
+                self._tell(record)  # Who made that attempt did not live to tell it.
+            try:
+                subscription = self.subscription(record)
+            except (ConfigurationError, StoreDamaged) as exc:
+                # It is the trouble of this delivery alone: a callable among the static subscribers broke, or
+                # the row of its subscription cannot be read.
+                yield self._left(record, str(exc))
+                continue
+            if subscription is not None and subscription.active:
+                planned.append(plan_again(record, subscription, terms or self.terms(record.event)))
+            elif subscription is None and self._sources.terms(record.event) is None:
+                # The subscriber may be one of an event that another process declares: it is not ours to end.
+                yield self._left(record, "its subscription and event are not known here")
+            else:
+                yield self._given_up(record)
+        planned.sort(key=lambda one: _place(one.delivery.subscription))
+        yield from self.attempt(planned)
+
+    def take(self, delivery_id: UUID, due_at: datetime, timeout: float) -> DeliveryRecord | None:
+        """Takes a pending delivery from the store, to attempt it."""
+        record = self._store.delivery(delivery_id)
+        if record is None or record.next_attempt_at != due_at:
+            return None
+        taken = self.lost(record, self.clock() + timedelta(seconds=timeout + _CLAIM_MARGIN))
+        return record if self._store.take(delivery_id, due_at, taken) else None
+
+    def lost(self, record: DeliveryRecord, until: datetime) -> DeliveryRecord:
+        """Gives what is true of a delivery if the process that attempts it now dies.
+
+        Args:
+            record: What is known of it.
+            until: When it is due again, unless it ended before.
+        """
+        attempt = Attempt(
+            number=record.last.number + 1,
+            started_at=self.clock(),
+            duration=0.0,
+            outcome=Outcome(OutcomeKind.RETRY, Reason.WORKER_LOST, until),
+            detail="the process that made the attempt has not told what came of it",
+        )
+        return evolve(record, last=attempt)
+
+    def keep(self, dispatch: Dispatch, why: str) -> Iterator[DeliveryRecord]:
+        """Puts the deliveries of a message into the store, due now, without an attempt."""
+        now = self.clock()
+        for subscription in self.matching(dispatch.audience):
+            planned = plan(dispatch, subscription)
+            reason = Reason.NOT_QUEUED if planned.problem is None else Reason.NOT_SERIALIZABLE
+            outcome = Outcome(OutcomeKind.RETRY, reason, now)
+            attempt = Attempt(number=0, started_at=now, duration=0.0, outcome=outcome, detail=why)
+            record = DeliveryRecord.of(planned.delivery, attempt)
+            self._store.record(record)
+            yield record
+
+    def terms(self, event: str) -> Terms:
+        """Gives the terms of an event as it is declared here, or else those of the settings."""
+        return self._sources.terms(event) or self._sources.general_terms
+
+    def requirements(self, event: str) -> frozenset[str]:
+        """Names what configuration and code add to an event here."""
+        return self._sources.requirements(event)
+
+    def tell(self, level: int, event: str, fields: Mapping[str, object]) -> None:
+        """Tells something in the delivery log."""
+        self._conditions.log.tell(level, event, fields)
 
     def run_due(self) -> Iterator[DeliveryRecord]:
         """Attempts every stored delivery that is due when this begins, and gives each result.
@@ -84,7 +177,7 @@ class Engine:
         """
         begin = self._conditions.clock()
         while due := self._store.claim_due(begin, self._claim_until(), _CLAIM_SIZE):
-            yield from self._attempt_again(due)
+            yield from self.resume(due)
 
     def replay(self, delivery_id: UUID) -> DeliveryRecord:
         """Attempts a stored delivery now, whatever its state; it keeps its id and its body.
@@ -100,7 +193,9 @@ class Engine:
             raise NotFound(
                 f"the subscription of the delivery, {record.subscription_id}, is removed or disabled"
             )
-        (result,) = self._run([self._plan_again(record, subscription)])
+        # Who asks for it by name gets an attempt, however many were lost.
+        planned = evolve(plan_again(record, subscription, self.terms(record.event)), lost=False)
+        (result,) = self.attempt([planned])
         return result
 
     def give_up(self, subscription_id: UUID) -> None:
@@ -117,32 +212,10 @@ class Engine:
         static = self._static(record.event, record.sender)
         return next((one for one in static if one.id == record.subscription_id), None)
 
-    def _attempt_again(self, records: Iterable[DeliveryRecord]) -> Iterator[DeliveryRecord]:
-        planned: list[Planned] = []
-        for record in records:
-            try:
-                subscription = self.subscription(record)
-            except (ConfigurationError, StoreDamaged) as exc:
-                # It is the trouble of this delivery alone: a callable among the static subscribers broke, or
-                # the row of its subscription cannot be read.
-                yield self._left(record, str(exc))
-                continue
-            if subscription is not None and subscription.active:
-                planned.append(self._plan_again(record, subscription))
-            elif subscription is None and self._sources.terms(record.event) is None:
-                # The subscriber may be one of an event that another process declares: it is not ours to end.
-                yield self._left(record, "its subscription and event are not known here")
-            else:
-                yield self._given_up(record)
-        planned.sort(key=lambda one: _place(one.delivery.subscription))
-        yield from self._run(planned)
-
-    def _run(self, planned: Iterable[Planned]) -> Iterator[DeliveryRecord]:
-        return Run(self._conditions, self._settled).attempt(planned)
-
-    def _plan_again(self, record: DeliveryRecord, subscription: Subscription) -> Planned:
-        terms = self._sources.terms(record.event) or self._sources.general_terms
-        return _plan_again(record, subscription, terms)
+    def _wanting(self, audience: Audience) -> dict[UUID, Subscription]:
+        # Settings and events may name the same one.
+        wanting = self._static(audience.event, audience.sender)
+        return {one.id: one for one in wanting if audience.admits(one)}
 
     def _left(self, record: DeliveryRecord, why: str) -> DeliveryRecord:
         """Leaves a delivery pending; it counts as one that will be attempted again."""
@@ -175,10 +248,10 @@ class Engine:
             self._store.record(record)
         finally:
             # What happened is told even where it cannot be kept.
-            self._conditions.log.attempted(record)
-            self._tell_observers(record)
+            self._tell(record)
 
-    def _tell_observers(self, record: DeliveryRecord) -> None:
+    def _tell(self, record: DeliveryRecord) -> None:
+        self._conditions.log.attempted(record)
         for observer in self._conditions.pipeline.observers:
             try:
                 observer.observe(record)
@@ -195,73 +268,6 @@ class Engine:
             why = f"answered 410 (gone) to {record.event}"
             self._store.put([evolve(subscription, disabled=why)])
             self._conditions.log.subscription_disabled(subscription, why)
-
-
-def serialized(serializer: Serializer, payload: object) -> bytes:
-    """Writes a payload.
-
-    Raises:
-        SerializationError: If it cannot be written, whatever the serializer or the payload raised.
-    """
-    try:
-        return serializer.serialize(payload)
-    except SerializationError:
-        raise
-    except Exception as exc:
-        raise SerializationError("$", f"the serializer {crash(exc)}") from exc
-
-
-class _Bodies:
-    """The bodies of one message, each written once; the first came with the dispatch."""
-
-    def __init__(self, serializers: Mapping[str, Serializer], dispatch: Dispatch) -> None:
-        self._serializers = serializers
-        self._payload = dispatch.message.payload
-        self._made: dict[str, bytes | SerializationError] = {dispatch.content_type: dispatch.body}
-
-    def in_type(self, content_type: str) -> bytes | SerializationError:
-        if content_type not in self._made:
-            self._made[content_type] = self._make(content_type)
-        return self._made[content_type]
-
-    def _make(self, content_type: str) -> bytes | SerializationError:
-        serializer = self._serializers.get(content_type)
-        if serializer is None:
-            return SerializationError("$", f"no serializer writes {content_type}")
-        try:
-            return serialized(serializer, self._payload)
-        except SerializationError as exc:
-            return exc
-
-
-def _plan(dispatch: Dispatch, bodies: _Bodies, subscription: Subscription) -> Planned:
-    written = bodies.in_type(subscription.content_type)
-    body, problem = (written, None) if isinstance(written, bytes) else (b"", written)
-    delivery = Delivery(
-        message_id=dispatch.message.id,
-        event=dispatch.message.event,
-        sender=dispatch.message.sender,
-        subscription=subscription,
-        content_type=subscription.content_type,
-        body=body,
-    )
-    return Planned(delivery, 1, dispatch.terms, problem)
-
-
-def _plan_again(record: DeliveryRecord, subscription: Subscription, terms: Terms) -> Planned:
-    # There is no body to send where the payload could not be written.
-    unwritten = record.last.outcome.reason is Reason.NOT_SERIALIZABLE
-    delivery = Delivery(
-        id=record.id,
-        message_id=record.message_id,
-        event=record.event,
-        sender=record.sender,
-        subscription=subscription,
-        content_type=record.content_type,
-        body=record.body,
-    )
-    problem = SerializationError("$", "it could not be written when it was sent") if unwritten else None
-    return Planned(delivery, record.last.number + 1, terms, problem)
 
 
 def _place(subscription: Subscription) -> tuple[Origin, str]:

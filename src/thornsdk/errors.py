@@ -19,6 +19,7 @@
     │   └── InvalidHeader
     ├── RecipientRefused             policy does not allow this recipient
     ├── SerializationError           a payload cannot be written as bytes
+    ├── DispatchError                a dispatcher could not take a message
     ├── TransportError               an attempt ended without an answer
     ├── StoreError
     │   ├── StoreBusy                another process holds the lock too long
@@ -233,6 +234,23 @@ class SerializationError(ThornError):
 
     def __str__(self) -> str:
         return f"the payload cannot be serialised: at {self.path}: {self.problem}"
+
+
+class DispatchError(ThornError):
+    """A dispatcher could not take a message: nothing was sent, and nothing will be.
+
+    Attributes:
+        dispatcher: The dispatcher's name.
+        problem: What is wrong, without anything secret.
+    """
+
+    def __init__(self, dispatcher: str, problem: str) -> None:
+        super().__init__(dispatcher, problem)
+        self.dispatcher = dispatcher
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"the dispatcher {self.dispatcher!r} could not take the message: {self.problem}"
 
 
 class TransportError(ThornError):

@@ -1,13 +1,16 @@
 """Events: what an application declares and sends."""
 
 import asyncio
+from collections.abc import Callable
+from functools import partial
 from typing import Generic, Protocol, TypeVar
 
 from attrs import field, frozen
 
+from thornsdk.dispatching import Terms
 from thornsdk.model import Receipt, check_event_name
-from thornsdk.stages import Terms
 from thornsdk.static import StaticSubscribers
+from thornsdk.typing import OnCommit
 
 Payload = TypeVar("Payload")
 
@@ -15,7 +18,15 @@ Payload = TypeVar("Payload")
 class Sender(Protocol):
     """Sends the payload of an event."""
 
-    def __call__(self, event: str, payload: object, *, sender: str | None, broadcast: bool) -> Receipt:
+    def __call__(
+        self,
+        event: str,
+        payload: object,
+        *,
+        sender: str | None,
+        broadcast: bool,
+        transaction: OnCommit | None,
+    ) -> Receipt:
         """Sends it, and says what was done with it."""
         ...
 
@@ -38,31 +49,56 @@ class Event(Generic[Payload]):
     terms: Terms
     subscribers: StaticSubscribers = field(repr=False)
     _send: Sender = field(alias="send", repr=False)
+    _buffers: Callable[[], bool] = field(alias="buffers", repr=False)
 
-    def send(self, payload: Payload, *, sender: str | None = None, broadcast: bool = False) -> Receipt:
+    def send(
+        self,
+        payload: Payload,
+        *,
+        sender: str | None = None,
+        broadcast: bool = False,
+        transaction: OnCommit | None = None,
+    ) -> Receipt:
         """Sends a message to every matching subscription.
+
+        Inside `Thorn.buffer`, the message waits in the buffer.
 
         Args:
             payload: What happened.
             sender: The tenant on whose behalf it is sent: it reaches the subscriptions that the tenant owns,
                 and those that nobody owns. With None, only those that nobody owns.
             broadcast: Reach the subscriptions of all tenants.
+            transaction: Sends the message when a transaction is committed: something that takes a function
+                and calls it then, such as Django's ``transaction.on_commit``. The payload is written now;
+                after a rollback nothing is sent.
 
         Returns:
             What was done with the message.
 
         Raises:
             SerializationError: If the payload cannot be written. Nothing was sent.
+            DispatchError: If the dispatcher could not take the message. Nothing was sent.
             InvalidValue: If the sender is empty. Nothing was sent.
             ConfigurationError: If a callable among the static subscribers raises. Nothing was sent.
             StoreError: If the store broke. What was sent before was recorded as far as it let us.
             ClosedError: If the `Thorn` was closed.
         """
-        return self._send(self.name, payload, sender=sender, broadcast=broadcast)
+        return self._send(self.name, payload, sender=sender, broadcast=broadcast, transaction=transaction)
 
-    async def asend(self, payload: Payload, *, sender: str | None = None, broadcast: bool = False) -> Receipt:
+    async def asend(
+        self,
+        payload: Payload,
+        *,
+        sender: str | None = None,
+        broadcast: bool = False,
+        transaction: OnCommit | None = None,
+    ) -> Receipt:
         """Does what `send` does, in a thread of the loop's default executor, so that the loop goes on.
 
-        Cancelling it does not stop the requests: the message goes on in its thread.
+        Where the message only waits, for its buffer or its transaction, it needs no thread. Cancelling it
+        does not stop the requests: the message goes on in its thread.
         """
-        return await asyncio.to_thread(self.send, payload, sender=sender, broadcast=broadcast)
+        given = partial(self.send, payload, sender=sender, broadcast=broadcast, transaction=transaction)
+        if transaction is not None or self._buffers():
+            return given()
+        return await asyncio.to_thread(given)

@@ -6,8 +6,9 @@ from typing import Generic, TypeVar
 import pluggy
 from attrs import field, frozen, validators
 
+from thornsdk.dispatching import Dispatcher
 from thornsdk.settings import Settings
-from thornsdk.stages import Dispatcher, Observer, Serializer, Signer, Store, Transport
+from thornsdk.stages import Observer, Serializer, Signer, Store, Transport
 from thornsdk.typing import Clock
 
 PROJECT = "thornsdk"

@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 import structlog
 
 from thornsdk.errors import crash
-from thornsdk.model import DeliveryRecord, OutcomeKind, Receipt, Subscription
+from thornsdk.model import DeliveryRecord, OutcomeKind, Receipt, ReceiptState, Subscription
 
 LOGGER: Final = "thornsdk"
 
@@ -67,16 +67,19 @@ class DeliveryLog:
 
     def attempted(self, record: DeliveryRecord) -> None:
         """Tells an attempt: ``delivery.delivered``, ``.retry``, ``.failed`` or ``.blocked``."""
-        self._tell(_LEVELS[record.kind], f"delivery.{record.kind}", attempt_fields(record))
+        self.tell(_LEVELS[record.kind], f"delivery.{record.kind}", attempt_fields(record))
 
-    def not_dispatched(self, receipt: Receipt) -> None:
-        """Tells that a dispatcher took a message and sends nothing."""
+    def message_taken(self, receipt: Receipt) -> None:
+        """Tells what a dispatcher has done with a message that it did not deliver here and now."""
         fields = {
             "message_id": str(receipt.message_id),
             "event_name": receipt.event,
             "dispatcher": receipt.dispatcher,
         }
-        self._tell(logging.INFO, f"message.{receipt.state}", fields)
+        if receipt.task_id is not None:
+            fields["task"] = receipt.task_id
+        level = logging.WARNING if receipt.state is ReceiptState.STORED else logging.INFO
+        self.tell(level, f"message.{receipt.state}", fields)
 
     def subscription_disabled(self, subscription: Subscription, why: str) -> None:
         """Tells that nothing more is sent to a subscription."""
@@ -86,7 +89,7 @@ class DeliveryLog:
             "owner": subscription.owner,
             "reason": why,
         }
-        self._tell(logging.WARNING, "subscription.disabled", fields)
+        self.tell(logging.WARNING, "subscription.disabled", fields)
 
     def observer_failed(self, observer: object, problem: Exception) -> None:
         """Tells that an observer raised."""
@@ -95,19 +98,20 @@ class DeliveryLog:
             "observer": f"{kind.__module__}.{kind.__qualname__}",
             "problem": crash(problem),
         }
-        self._tell(logging.ERROR, "observer.failed", fields)
+        self.tell(logging.ERROR, "observer.failed", fields)
 
     def unknown_exchange(self, transport: object) -> None:
         """Tells that a transport gave a result for a request that it was not given, or gave one twice."""
         kind = type(transport)
         fields = {"transport": f"{kind.__module__}.{kind.__qualname__}"}
-        self._tell(logging.ERROR, "transport.unknown_exchange", fields)
+        self.tell(logging.ERROR, "transport.unknown_exchange", fields)
 
     def delivery_left(self, record: DeliveryRecord, why: str) -> None:
         """Tells that a delivery was due and could not be attempted here: it stays pending."""
-        self._tell(logging.WARNING, "delivery.left", {**_identity(record), "detail": why})
+        self.tell(logging.WARNING, "delivery.left", {**_identity(record), "detail": why})
 
-    def _tell(self, level: int, event: str, fields: Fields) -> None:
+    def tell(self, level: int, event: str, fields: Fields) -> None:
+        """Tells something: the name of what happened, and the rest of it."""
         try:
             self._pass_on(level, event, fields)
         except Exception as exc:

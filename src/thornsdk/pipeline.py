@@ -7,11 +7,12 @@ from typing import TypeVar
 
 from attrs import Factory, evolve, field, frozen
 
+from thornsdk.dispatching import Dispatcher
 from thornsdk.errors import PipelineError
 from thornsdk.hookspecs import StageContext
 from thornsdk.plugins import PluginManager
 from thornsdk.settings import Settings
-from thornsdk.stages import Dispatcher, Observer, Serializer, Signer, Store, Transport
+from thornsdk.stages import Observer, Serializer, Signer, Store, Transport
 from thornsdk.typing import Clock
 
 T = TypeVar("T")

@@ -1,34 +1,26 @@
-"""Deliveries that are about to be attempted, and their signed requests."""
+"""From planned deliveries to signed requests."""
 
 from collections.abc import Iterable, Iterator
 
 from attrs import frozen
 
+from thornsdk.dispatching import Bodies, Dispatch, Planned, RecipientValidator, Terms
 from thornsdk.errors import RecipientRefused, SerializationError, crash
 from thornsdk.logs import DeliveryLog
-from thornsdk.model import URL, Delivery, Request, check_signed
+from thornsdk.model import URL, Delivery, DeliveryRecord, Request, Subscription, check_signed
 from thornsdk.pipeline import Pipeline
 from thornsdk.policy.addresses import AddressRules
 from thornsdk.policy.signatures import HOOK_DELIVERY, HOOK_EVENT, HOOK_SUBSCRIPTION
-from thornsdk.stages import RecipientValidator, Terms, Transport
+from thornsdk.reasons import Reason
+from thornsdk.stages import Transport
 from thornsdk.typing import Clock, Random
 
+LEAST_TRIES = 3
+"""How many attempts may be lost with their processes before a delivery is given up, whatever its terms."""
 
-@frozen
-class Planned:
-    """A delivery that is about to be attempted.
 
-    Attributes:
-        delivery: What is to be delivered.
-        number: The number of the attempt; the first is 1.
-        terms: The terms on which it is attempted.
-        problem: Why its payload cannot be written, or None.
-    """
-
-    delivery: Delivery
-    number: int
-    terms: Terms
-    problem: SerializationError | None = None
+class TooManyLost(Exception):
+    """The attempts of a delivery were lost with the processes that made them: it may be what kills them."""
 
 
 @frozen(kw_only=True, eq=False)
@@ -52,15 +44,56 @@ class Conditions:
     log: DeliveryLog
 
 
+def plan(dispatch: Dispatch, subscription: Subscription) -> Planned:
+    """Plans the first attempt to deliver a message to a subscription."""
+    message = dispatch.message
+    body, problem = _parts(dispatch.bodies, subscription.content_type)
+    delivery = Delivery(
+        message_id=message.id,
+        event=message.event,
+        sender=message.sender,
+        subscription=subscription,
+        content_type=subscription.content_type,
+        body=body,
+    )
+    return Planned(delivery=delivery, number=1, terms=dispatch.terms, problem=problem)
+
+
+def plan_again(record: DeliveryRecord, subscription: Subscription, terms: Terms) -> Planned:
+    """Plans the next attempt of a delivery."""
+    last = record.last.outcome.reason
+    # There is no body to send where the payload could not be written.
+    unwritten = last is Reason.NOT_SERIALIZABLE
+    delivery = Delivery(
+        id=record.id,
+        message_id=record.message_id,
+        event=record.event,
+        sender=record.sender,
+        subscription=subscription,
+        content_type=record.content_type,
+        body=record.body,
+    )
+    return Planned(
+        delivery=delivery,
+        number=record.last.number + 1,
+        terms=terms,
+        problem=SerializationError("$", "it could not be written when it was sent") if unwritten else None,
+        lost=last is Reason.WORKER_LOST,
+    )
+
+
 def build_request(planned: Planned, transport: Transport, conditions: Conditions) -> Request:
     """Builds the signed request of a delivery.
 
     Raises:
+        TooManyLost: If it is not to be attempted again, since attempts do not come back.
         RecipientRefused: If policy does not allow the recipient.
         SerializationError: If the payload cannot be written for this subscription.
         Exception: What a signer raised.
     """
     delivery, terms = planned.delivery, planned.terms
+    if planned.lost and planned.number > max(terms.retry.attempts, LEAST_TRIES):
+        raise TooManyLost
     if planned.problem is not None:
         raise planned.problem
     check_recipient(delivery.subscription.url, conditions.rules, terms.recipient_validators)
@@ -97,6 +130,11 @@ def check_recipient(
             raise
         except Exception as exc:
             raise RecipientRefused(f"a recipient validator {crash(exc)}") from exc
+
+
+def _parts(bodies: Bodies, content_type: str) -> tuple[bytes, SerializationError | None]:
+    written = bodies.in_type(content_type)
+    return (written, None) if isinstance(written, bytes) else (b"", written)
 
 
 def _signed(delivery: Delivery, conditions: Conditions) -> Iterator[tuple[str, str]]:

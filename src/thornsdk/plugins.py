@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar, cast
 import pluggy
 from attrs import field, frozen
 
+from thornsdk.dispatching import Dispatcher
 from thornsdk.errors import (
     PluginClashError,
     PluginError,
@@ -21,7 +22,7 @@ from thornsdk.errors import (
     UnknownStageError,
 )
 from thornsdk.hookspecs import PROJECT, HookContext, Plugin, Provided, StageContext
-from thornsdk.stages import Dispatcher, Observer, Serializer, Signer, Store, Transport
+from thornsdk.stages import Observer, Serializer, Signer, Store, Transport
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint

@@ -6,6 +6,7 @@ from itertools import groupby
 from typing import TypeAlias
 from uuid import UUID
 
+from thornsdk.dispatching import Planned
 from thornsdk.errors import RecipientRefused, SerializationError, TransportError, crash
 from thornsdk.model import (
     Attempt,
@@ -17,7 +18,7 @@ from thornsdk.model import (
     Response,
     Subscription,
 )
-from thornsdk.planned import Conditions, Planned, build_request
+from thornsdk.planned import Conditions, TooManyLost, build_request
 from thornsdk.policy.retry import judge
 from thornsdk.reasons import Reason
 from thornsdk.stages import Transport
@@ -178,6 +179,11 @@ class Run:
 
     def _refusal(self, planned: Planned, error: Exception) -> tuple[Outcome, str]:
         """Says what it means that a request could not be built."""
+        if isinstance(error, TooManyLost):
+            detail = (
+                "earlier attempts were lost with the processes that made them; this may be what ends them"
+            )
+            return Outcome(OutcomeKind.FAILED, Reason.WORKER_LOST), detail
         if isinstance(error, RecipientRefused):
             return Outcome(OutcomeKind.BLOCKED, error.reason), error.detail
         if isinstance(error, SerializationError):

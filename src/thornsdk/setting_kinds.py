@@ -7,13 +7,15 @@ from collections.abc import Callable, Iterable, Mapping
 from ipaddress import ip_network
 from typing import TypeAlias, TypeVar, cast
 
+from thornsdk.dispatching import RecipientValidator
 from thornsdk.errors import crash
 from thornsdk.model import Secret
 from thornsdk.policy.retry import MAX_WAIT
-from thornsdk.stages import RecipientValidator
 from thornsdk.typing import IPNetwork
 
 _MAX_TIMEOUT = 3600.0
+_MAX_CHUNKSIZE = 10_000
+_MAX_LANES = 1000
 _MAX_CONCURRENCY = 1000
 _MAX_RETRIES = 1000
 _REFERENCE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
@@ -122,6 +124,22 @@ def read_concurrency(raw: Raw) -> int:
     return number
 
 
+def read_chunksize(raw: Raw) -> int:
+    """Reads how many of something go together."""
+    number = read_whole(raw)
+    if not 1 <= number <= _MAX_CHUNKSIZE:
+        raise ValueError
+    return number
+
+
+def read_lanes(raw: Raw) -> int:
+    """Reads how many queues there are side by side."""
+    number = read_whole(raw)
+    if not 1 <= number <= _MAX_LANES:
+        raise ValueError
+    return number
+
+
 def read_port(raw: Raw) -> int:
     """Reads a port."""
     number = read_whole(raw)
@@ -182,6 +200,12 @@ def read_ports(raw: Raw) -> frozenset[int]:
 def read_validators(raw: Raw) -> tuple[RecipientValidator, ...]:
     """Reads a list of callables."""
     return tuple(load_callable(item) for item in read_items(raw))
+
+
+def full_name(item: Callable[..., object]) -> str:
+    """Gives the ``module:name`` of a callable; of an object that can be called, that of its class."""
+    named = item if hasattr(item, "__qualname__") else type(item)
+    return f"{named.__module__}:{named.__qualname__}"
 
 
 def load_callable(item: object) -> Callable[..., object]:

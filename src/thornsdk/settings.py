@@ -7,6 +7,7 @@ from typing import TypedDict, TypeVar
 import attrs
 from attrs import field, frozen
 
+from thornsdk.dispatching import RecipientValidator, Terms
 from thornsdk.errors import SettingError, ThornError
 from thornsdk.model import JSON, Secret
 from thornsdk.policy.addresses import WEB_PORTS, AddressRules
@@ -14,10 +15,12 @@ from thornsdk.policy.retry import RetryPolicy
 from thornsdk.setting_kinds import (
     Raw,
     optional,
+    read_chunksize,
     read_codecs,
     read_concurrency,
     read_count,
     read_delay,
+    read_lanes,
     read_mapping,
     read_name,
     read_names,
@@ -31,7 +34,6 @@ from thornsdk.setting_kinds import (
     read_timeout,
     read_validators,
 )
-from thornsdk.stages import RecipientValidator, Terms
 from thornsdk.typing import IPNetwork
 
 PREFIX = "THORN_"
@@ -69,6 +71,10 @@ class SettingsOptions(TypedDict, total=False):
     allow_ports: Iterable[int]
     concurrency: int
     ca_bundle: str | None
+    chunksize: int
+    broker_url: str | None
+    broker_fallback: bool
+    lanes: int
     plugins_block: Iterable[str]
 
 
@@ -92,7 +98,7 @@ class Settings:
         "default",
         read_name,
         "the name of a dispatcher",
-        "Where and when deliveries run: `default` or `disabled`.",
+        "Where and when deliveries run: `default`, `celery` or `disabled`.",
     )
     store: str = _setting(
         "memory",
@@ -208,6 +214,33 @@ class Settings:
         "the path of a PEM file",
         "Certificates of the authorities to trust, in place of the system's. Verification cannot be turned "
         "off.",
+    )
+    chunksize: int = _setting(
+        100,
+        read_chunksize,
+        "a whole number from 1 to 10000",
+        "With `celery`: how many deliveries a batch holds, and how many buffered messages a task.",
+    )
+    broker_url: str | None = _setting(
+        None,
+        optional(read_name),
+        "the URL of a broker, such as redis://localhost/0",
+        "With `celery`: the broker, where the application has no Celery app of its own.",
+        hidden=True,
+    )
+    broker_fallback: bool = _setting(
+        False,  # noqa: FBT003 - the first argument is the default, whatever its type
+        read_switch,
+        "true or false",
+        "With `celery`: whether a message that the broker cannot take goes to the store, to be delivered "
+        "later, in place of an error.",
+    )
+    lanes: int = _setting(
+        1,
+        read_lanes,
+        "a whole number from 1 to 1000",
+        "With `celery`: into how many queues batches are sorted by origin, so that one origin tends to one "
+        "worker. With 1, all go to the queue `thornsdk`; with more, to `thornsdk.1` and so on.",
     )
     plugins_block: frozenset[str] = _setting(
         frozenset(),

@@ -1,4 +1,4 @@
-"""The stages of a delivery, as protocols: what a plugin provides.
+"""The stages of a delivery, as protocols: what a plugin provides. The dispatcher is in `dispatching`.
 
 A stage gets a frozen value and gives a frozen value; it never reaches back. Only a transport touches the
 network, and only a transport may use threads or an event loop. `send_many` gives each result in the caller's
@@ -10,31 +10,22 @@ A class need not inherit from these, but a transport that does gets `Transport.s
 import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import Protocol, runtime_checkable
 from uuid import UUID
-
-from attrs import field, frozen
 
 from thornsdk.errors import TransportError, crash
 from thornsdk.model import (
-    URL,
     Audience,
     Delivery,
     DeliveryRecord,
     DeliveryState,
     Exchange,
-    Message,
-    Receipt,
     Request,
     Response,
     Subscription,
 )
-from thornsdk.policy.retry import RetryPolicy
 from thornsdk.reasons import Reason
 from thornsdk.typing import Clock, Headers
-
-RecipientValidator: TypeAlias = Callable[[URL], object]
-"""Refuses a URL by raising, best `~thornsdk.errors.RecipientRefused`; what it returns does not matter."""
 
 
 def utc_now() -> datetime:
@@ -145,81 +136,20 @@ def exchange(
     return Exchange(request=request, result=result, started_at=started_at, duration=timer() - begin)
 
 
-@frozen(kw_only=True)
-class Terms:
-    """The terms on which the deliveries of an event are attempted.
-
-    Attributes:
-        timeout: The deadline of an attempt, in seconds.
-        retry: When an attempt is followed by another.
-        recipient_validators: What may refuse a URL, before each attempt.
-    """
-
-    timeout: float
-    retry: RetryPolicy
-    recipient_validators: tuple[RecipientValidator, ...] = ()
-
-
-@frozen(kw_only=True)
-class Dispatch:
-    """One message on its way: what a dispatcher is given.
-
-    Attributes:
-        message: The message.
-        audience: Which subscriptions it may reach.
-        content_type: The pipeline's first content type.
-        body: The payload in that content type. It was written before anything else happened, so that a
-            payload that cannot be written is an error of `send`, with nothing sent.
-        terms: The terms on which it is delivered.
-    """
-
-    message: Message[object]
-    audience: Audience
-    content_type: str
-    body: bytes = field(repr=False)
-    terms: Terms
-
-
-class Deliverer(Protocol):
-    """What a dispatcher can ask for: the rest of the pipeline."""
-
-    def matching(self, dispatch: Dispatch) -> Iterator[Subscription]:
-        """Gives the subscriptions that get the message, as a stream sorted by origin."""
-        ...
-
-    def deliver(self, dispatch: Dispatch, subscriptions: Iterable[Subscription]) -> Iterator[DeliveryRecord]:
-        """Attempts a delivery to each subscription, and gives each result when it is known.
-
-        One subscription's trouble is its own result, never an error here. The results must be read to the
-        end, or nothing more is sent.
-        """
-        ...
-
-
-@runtime_checkable
-class Dispatcher(Protocol):
-    """Decides where and when the rest of the pipeline runs for a message."""
-
-    @property
-    def name(self) -> str:
-        """Its name, as receipts and logs give it."""
-        ...
-
-    def dispatch(self, dispatch: Dispatch, deliverer: Deliverer) -> Receipt:
-        """Takes a message, and says in the receipt what it has done with it."""
-        ...
-
-    def close(self) -> None:
-        """Lets go of what it holds. Closing twice does no harm."""
-        ...
-
-
 @runtime_checkable
 class Store(Protocol):
     """Keeps subscriptions, and what became of deliveries. Safe to share between threads.
 
     Every method may raise `~thornsdk.errors.StoreError`.
     """
+
+    @property
+    def identity(self) -> str | None:
+        """What tells this store from all others, the same in every process that opens it.
+
+        None for a store that lives in one process alone.
+        """
+        ...
 
     def put(self, subscriptions: Iterable[Subscription]) -> None:
         """Adds subscriptions or replaces those of the same id: all of them or, on an error, none."""
@@ -263,6 +193,19 @@ class Store(Protocol):
             now: What is due at or before this moment is due.
             until: How long the claim holds.
             limit: How many to take at most.
+        """
+        ...
+
+    def take(self, delivery_id: UUID, due_at: datetime, taken: DeliveryRecord) -> bool:
+        """Replaces a pending delivery that is due at exactly this moment: nobody has taken it since.
+
+        Args:
+            delivery_id: The delivery's id.
+            due_at: When it was last known to be due.
+            taken: What is known of it from now on.
+
+        Returns:
+            Whether it was so. Of several processes that try at once, one succeeds.
         """
         ...
 

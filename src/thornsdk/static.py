@@ -10,7 +10,7 @@ from attrs import frozen
 
 from thornsdk.errors import ConfigurationError, InvalidPattern, InvalidValue, crash
 from thornsdk.model import URL, EventPattern, Secret, Subscription
-from thornsdk.setting_kinds import load_callable
+from thornsdk.setting_kinds import full_name, load_callable
 
 Subscriber: TypeAlias = object
 """A URL, a mapping, a `Subscription`, a callable or its ``module:name``, or a list of these."""
@@ -77,6 +77,16 @@ class StaticSubscribers:
         for source in self._sources:
             if not isinstance(source.make, _Asked):
                 yield from source.make("", None)
+
+    def requirements(self, event: str) -> Iterator[str]:
+        """Names what is configured for an event: each subscriber by its id, each callable by its name."""
+        for source in self._sources:
+            if not source.pattern.matches(event):
+                continue
+            if isinstance(source.make, _Asked):
+                yield f"the callable {full_name(source.make.ask)}"
+            else:
+                yield from (f"the static subscriber {one.id}" for one in source.make(event, None))
 
     def _maker(
         self, pattern: EventPattern, subscriber: Subscriber
@@ -157,7 +167,7 @@ class _Asked:
         try:
             given = _flat(self.ask(event, sender))
         except Exception as exc:
-            name = getattr(self.ask, "__qualname__", type(self.ask).__qualname__)
+            name = full_name(self.ask)
             raise ConfigurationError(f"{self.where}: the subscriber {name} {crash(exc)}") from exc
         return tuple(self.make(one) for one in given)
 

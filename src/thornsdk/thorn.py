@@ -1,7 +1,8 @@
 """The composition root: settings, stages and events of one application."""
 
 import random as random_module
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from itertools import chain
 from types import TracebackType
 from typing import Self, TypeVar, Unpack, cast, overload
@@ -9,8 +10,17 @@ from uuid import UUID, uuid4
 
 from attrs import evolve
 
-from thornsdk.engine import Engine, Sources, serialized
-from thornsdk.errors import ClosedError, ConfigurationError, NotFound, PipelineError, RecipientRefused
+from thornsdk.buffers import Buffer, Buffers
+from thornsdk.dispatching import Bodies, Deliverer, Dispatch, RecipientValidator, Terms
+from thornsdk.engine import Engine, Sources
+from thornsdk.errors import (
+    ClosedError,
+    ConfigurationError,
+    NotFound,
+    PipelineError,
+    RecipientRefused,
+    SerializationError,
+)
 from thornsdk.events import Event
 from thornsdk.logs import DeliveryLog
 from thornsdk.model import (
@@ -37,11 +47,11 @@ from thornsdk.planned import Conditions, check_recipient
 from thornsdk.plugins import PluginManager, Source
 from thornsdk.policy.retry import RetryPolicy
 from thornsdk.reasons import Reason
-from thornsdk.setting_kinds import read_timeout
+from thornsdk.setting_kinds import full_name, read_timeout
 from thornsdk.settings import Settings, SettingsOptions
-from thornsdk.stages import Dispatch, RecipientValidator, Store, Terms, utc_now
+from thornsdk.stages import Store, utc_now
 from thornsdk.static import StaticSubscribers
-from thornsdk.typing import Clock, HeadersLike, Random
+from thornsdk.typing import Clock, HeadersLike, OnCommit, Random
 from thornsdk.version import VERSION
 
 Payload = TypeVar("Payload")
@@ -95,6 +105,7 @@ class Thorn:
         self._clock = clock
         self._log = DeliveryLog()
         self._events: dict[str, Event[object]] = {}
+        self._buffers = Buffers()
         self._static = StaticSubscribers(self.settings.subscribers, self.settings.secret, "THORN_SUBSCRIBERS")
         self.pipeline: Pipeline
         self._store: Store
@@ -166,9 +177,38 @@ class Thorn:
             ),
             subscribers=StaticSubscribers({name: subscribers}, self.settings.secret, f"the event {name!r}"),
             send=self._send,
+            buffers=lambda: self._buffers.current() is not None,
         )
         self._events[name] = event
         return cast("Event[Payload]", event) if payload_type is not None else event
+
+    def buffer(
+        self, *, flush_every: int | None = None, flush_after: float | None = None
+    ) -> AbstractContextManager[Buffer]:
+        """Collects what this thread, or asyncio task, sends inside, and hands it over together at the end.
+
+        With ``celery``, messages then travel many to a task; with ``default`` they are sent in turn. Inside
+        another buffer, the outermost alone decides when messages go. What is inside is handed over after an
+        error too: it was sent.
+
+        Args:
+            flush_every: After how many messages `thornsdk.Buffer.maybe_flush` hands them over.
+            flush_after: How many seconds after the first message it does.
+
+        Raises:
+            ConfigurationError: If one of them is not more than 0.
+            DispatchError: At the end, if the dispatcher could not take a message. Those that it has not
+                taken still wait in the buffer: `thornsdk.Buffer.flush` tries again.
+
+        Example:
+            >>> with Thorn() as thorn:
+            ...     created = thorn.event("order.created", payload_type=dict[str, int])
+            ...     with thorn.buffer(flush_every=100) as buffer:
+            ...         for number in range(1000):
+            ...             receipt = created.send({"id": number})
+            ...             receipts = buffer.maybe_flush()
+        """
+        return self._buffers.opened(self._hand_over, flush_every=flush_every, flush_after=flush_after)
 
     # Subscriptions
 
@@ -266,6 +306,11 @@ class Thorn:
         self._open_store()
         return self._engine.replay(delivery_id)
 
+    @property
+    def deliverer(self) -> Deliverer:
+        """The rest of the pipeline, for a dispatcher whose work goes on in another process."""
+        return self._engine
+
     # Life
 
     def close(self) -> None:
@@ -304,25 +349,69 @@ class Thorn:
             terms=self._declared_terms,
             general_terms=self.settings.terms,
             longest_timeout=self._longest_timeout,
+            requirements=self._requirements,
         )
         return Engine(sources, conditions)
 
-    def _send(self, event: str, payload: object, *, sender: str | None, broadcast: bool) -> Receipt:
+    def _send(
+        self,
+        event: str,
+        payload: object,
+        *,
+        sender: str | None,
+        broadcast: bool,
+        transaction: OnCommit | None,
+    ) -> Receipt:
         self._open_store()
-        first = self.pipeline.serializers[0]
-        body = serialized(first, payload)
-        message = Message(id=uuid4(), event=event, payload=payload, created_at=self._clock(), sender=sender)
-        dispatch = Dispatch(
-            message=message,
-            audience=Audience(event=event, sender=sender, broadcast=broadcast),
-            content_type=first.content_type,
-            body=body,
-            terms=self._events[event].terms,
+        dispatch = self._prepare(event, payload, Audience(event=event, sender=sender, broadcast=broadcast))
+        if transaction is None:
+            return self._take(dispatch)
+        dispatch.bodies.in_all_types()  # The payload may change until then.
+        taken: list[Receipt] = []
+        transaction(lambda: taken.append(self._take(dispatch)))
+        # Outside of a transaction, it may have been called already.
+        return taken[0] if taken else self._waits(dispatch, ReceiptState.WAITING)
+
+    def _prepare(self, event: str, payload: object, audience: Audience) -> Dispatch:
+        bodies = Bodies(self.pipeline.by_content_type, payload)
+        first = bodies.in_type(self.pipeline.serializers[0].content_type)
+        if isinstance(first, SerializationError):
+            raise first
+        message = Message(
+            id=uuid4(), event=event, payload=payload, created_at=self._clock(), sender=audience.sender
         )
-        receipt = self.pipeline.dispatcher.dispatch(dispatch, self._engine)
-        if receipt.state is ReceiptState.DISABLED:
-            self._log.not_dispatched(receipt)
-        return receipt
+        return Dispatch(message=message, audience=audience, bodies=bodies, terms=self._events[event].terms)
+
+    def _take(self, dispatch: Dispatch) -> Receipt:
+        buffer = self._buffers.current()
+        if buffer is None:
+            (receipt,) = self._hand_over([dispatch])
+            return receipt
+        dispatch.bodies.in_all_types()  # The payload may change until it is flushed.
+        buffer.add(dispatch)
+        return self._waits(dispatch, ReceiptState.BUFFERED)
+
+    def _waits(self, dispatch: Dispatch, state: ReceiptState) -> Receipt:
+        message, dispatcher = dispatch.message, self.pipeline.dispatcher
+        return Receipt(message_id=message.id, event=message.event, dispatcher=dispatcher.name, state=state)
+
+    def _hand_over(self, dispatches: Sequence[Dispatch]) -> Iterator[Receipt]:
+        self._open_store()
+        for receipt in self.pipeline.dispatcher.dispatch_many(dispatches, self._engine):
+            if receipt.state is not ReceiptState.ENDED:
+                self._log.message_taken(receipt)
+            yield receipt
+
+    def _requirements(self, event: str) -> frozenset[str]:
+        terms = self._engine.terms(event)
+        declared = self._events.get(event)
+        return frozenset(
+            (
+                *self._static.requirements(event),
+                *(declared.subscribers.requirements(event) if declared else ()),
+                *(f"the recipient validator {full_name(one)}" for one in terms.recipient_validators),
+            )
+        )
 
     def _declared_terms(self, event: str) -> Terms | None:
         declared = self._events.get(event)

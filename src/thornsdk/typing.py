@@ -33,5 +33,11 @@ Clock: TypeAlias = Callable[[], datetime]
 Random: TypeAlias = Callable[[], float]
 """Gives a number from 0 up to but not including 1."""
 
+Timer: TypeAlias = Callable[[], float]
+"""Counts seconds, from any beginning."""
+
+OnCommit: TypeAlias = Callable[[Callable[[], None]], object]
+"""Calls a function when a transaction is committed, and never when it is rolled back."""
+
 Resolver: TypeAlias = Callable[[str, int], Sequence[IPAddress]]
 """Gives the addresses of a host name for a port, best first; raises ``OSError`` where there is none."""

@@ -217,11 +217,13 @@ class Counter:
 
 
 @frozen
-class LateDispatcher:
-    name: str = "late"
+class LateDispatcher(Dispatcher):
+    @property
+    def name(self) -> str:
+        return "late"
 
     def dispatch(self, dispatch: Dispatch, deliverer: Deliverer) -> Receipt:
-        results = deliverer.deliver(dispatch, deliverer.matching(dispatch))
+        results = deliverer.deliver(dispatch, deliverer.matching(dispatch.audience))
         return Receipt(
             message_id=dispatch.message.id,
             event=dispatch.message.event,
@@ -229,9 +231,6 @@ class LateDispatcher:
             state=ReceiptState.ENDED,
             outcomes=tally(results),
         )
-
-    def close(self) -> None:
-        pass
 
 
 def build(stage: StageContext) -> SwarmTransport:

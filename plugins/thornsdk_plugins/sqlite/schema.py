@@ -1,12 +1,15 @@
 """The tables, and the version of their layout."""
 
-VERSION = 1
+VERSION = 2
 """The layout's version, kept in ``user_version``."""
 
 APPLICATION_ID = 0x54484F52
 """``THOR``: marks the file as ours, in ``application_id``."""
 
 TABLES = (
+    # One row: what tells this store from all others.
+    "CREATE TABLE identity (id TEXT NOT NULL)",
+    "INSERT INTO identity VALUES (lower(hex(randomblob(16))))",
     """
     CREATE TABLE subscriptions (
         id TEXT PRIMARY KEY,

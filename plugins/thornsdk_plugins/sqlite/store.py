@@ -49,6 +49,11 @@ def _readable(found: list[Row]) -> list[DeliveryRecord]:
     return records
 
 
+def _due(delivery: DeliveryRecord) -> str | None:
+    due_at = delivery.next_attempt_at
+    return None if due_at is None else rows.moment(due_at)
+
+
 class SqliteStore:
     """Keeps subscriptions and deliveries in a SQLite file, for several threads and processes at once.
 
@@ -78,6 +83,12 @@ class SqliteStore:
                 f"'memory' for one that lives in the process"
             )
         return cls(path)
+
+    @property
+    def identity(self) -> str:
+        """A random name that the file has had since it was made."""
+        ((identity,),) = self._database.rows("SELECT id FROM identity")
+        return str(identity)
 
     def put(self, subscriptions: Iterable[Subscription]) -> None:
         """Adds or replaces subscriptions: all of them or, on an error, none."""
@@ -126,7 +137,6 @@ class SqliteStore:
 
     def record(self, delivery: DeliveryRecord) -> None:
         """Keeps what became of a delivery; replaces what was known of it."""
-        due_at = delivery.next_attempt_at
         with self._database.transaction() as connection:
             connection.execute(
                 "INSERT OR IGNORE INTO bodies VALUES (?, ?, ?)",
@@ -144,10 +154,19 @@ class SqliteStore:
                     delivery.content_type,
                     delivery.state.value,
                     rows.moment(delivery.last.started_at),
-                    rows.moment(due_at) if due_at else None,
+                    _due(delivery),
                     rows.attempt_text(delivery.last),
                 ),
             )
+
+    def take(self, delivery_id: UUID, due_at: datetime, taken: DeliveryRecord) -> bool:
+        """Replaces a pending delivery that is due at exactly this moment; tells whether it was."""
+        sql = "UPDATE deliveries SET attempted_at = ?, due_at = ?, attempt = ? WHERE id = ? AND due_at = ?"
+        started_at = rows.moment(taken.last.started_at)
+        attempt = rows.attempt_text(taken.last)
+        values = (started_at, _due(taken), attempt, str(delivery_id), rows.moment(due_at))
+        with self._database.transaction() as connection:
+            return connection.execute(sql, values).rowcount > 0
 
     def delivery(self, delivery_id: UUID) -> DeliveryRecord | None:
         """Gives what is known of a delivery, or None."""

@@ -41,7 +41,7 @@ class Attempt:
     """One try of a delivery.
 
     Attributes:
-        number: Starts at 1.
+        number: Starts at 1; 0 where nothing was attempted yet, because the message could not be queued.
         started_at: When it began.
         duration: How long it took, in seconds; 0 where nothing was sent.
         outcome: What it means.

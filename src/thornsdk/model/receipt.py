@@ -54,6 +54,14 @@ class ReceiptState(StrEnum):
 
     ENDED = "ended"
     """Every matching subscription was attempted once; the tally says with what outcome."""
+    QUEUED = "queued"
+    """A broker has the message, and workers deliver it."""
+    STORED = "stored"
+    """The broker could not take the message; its deliveries are in the store, due at once."""
+    BUFFERED = "buffered"
+    """A buffer has the message until it is flushed."""
+    WAITING = "waiting"
+    """A transaction has the message until it is committed."""
     DISABLED = "disabled"
     """Nothing was sent, and nothing will be."""
 
@@ -68,6 +76,7 @@ class Receipt:
         dispatcher: The name of the dispatcher that took the message.
         state: What it has done with it.
         outcomes: The outcomes known so far.
+        task_id: The id of the task that a broker took, or None.
     """
 
     message_id: UUID
@@ -75,3 +84,4 @@ class Receipt:
     dispatcher: str
     state: ReceiptState
     outcomes: Tally = Tally()
+    task_id: str | None = None

@@ -90,6 +90,11 @@ class RetryPolicy:
         """Makes a policy that gives up after the first attempt."""
         return cls(())
 
+    @property
+    def attempts(self) -> int:
+        """How many attempts are made at most, one more than there are waits."""
+        return len(self.schedule) + 1
+
     def wait_after(self, number: int, random: Random, asked: float | None = None) -> float | None:
         """Gives the seconds to wait after an attempt, or None when the delivery is to be given up.
 
@@ -99,7 +104,7 @@ class RetryPolicy:
             asked: The seconds that the subscriber asked for, or None. A wait is never shorter than that, up
                 to the policy's cap.
         """
-        if number > len(self.schedule):
+        if number >= self.attempts:
             return None
         wait = self.schedule[number - 1]
         wait += wait * self.jitter * random()

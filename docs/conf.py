@@ -37,5 +37,6 @@ nitpick_ignore_regex = [
     (r"py:.*", r".*\b(Payload|Stage)(_co)?"),
     (r"py:obj", r"(Reason\.)?\w+"),
     # What stands in a signature, and is told in the text beside it.
+    (r"py:class", r"celery\..*"),
     (r"py:class", r"thornsdk\.(plugins\.PluginManager|settings\.SettingsOptions|static\.StaticSubscribers)"),
 ]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from thornsdk.buffers import Buffer
-    from thornsdk.dispatching import Bodies, Deliverer, Dispatch, Dispatcher, Planned, Terms
+    from thornsdk.dispatching import Bodies, Body, Deliverer, Dispatch, Dispatcher, Planned, Terms
     from thornsdk.events import Event
     from thornsdk.hookspecs import HookContext, Plugin, Provided, StageContext, hookimpl
     from thornsdk.model import (
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         Subscription,
         Tally,
         covering,
+        delivery_id,
         tally,
     )
     from thornsdk.pipeline import Pipeline
@@ -74,6 +75,7 @@ __all__ = [
     "Attempt",
     "Audience",
     "Bodies",
+    "Body",
     "Buffer",
     "Deliverer",
     "Delivery",
@@ -114,6 +116,7 @@ __all__ = [
     "Thorn",
     "Transport",
     "covering",
+    "delivery_id",
     "exchange",
     "hook_hmac",
     "hookimpl",
@@ -126,6 +129,7 @@ __all__ = [
 _HOMES = {
     "Buffer": "thornsdk.buffers",
     "Bodies": "thornsdk.dispatching",
+    "Body": "thornsdk.dispatching",
     "Deliverer": "thornsdk.dispatching",
     "Dispatch": "thornsdk.dispatching",
     "Dispatcher": "thornsdk.dispatching",
@@ -158,6 +162,7 @@ _HOMES = {
     "Subscription": "thornsdk.model",
     "Tally": "thornsdk.model",
     "covering": "thornsdk.model",
+    "delivery_id": "thornsdk.model",
     "tally": "thornsdk.model",
     "Pipeline": "thornsdk.pipeline",
     "AddressRules": "thornsdk.policy.addresses",

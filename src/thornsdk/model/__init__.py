@@ -2,7 +2,7 @@
 
 from thornsdk.model.exchange import Exchange, Request, Response
 from thornsdk.model.headers import check_header, check_signed, custom_headers, header_pairs
-from thornsdk.model.message import Audience, Delivery, Message
+from thornsdk.model.message import Audience, Delivery, Message, delivery_id
 from thornsdk.model.outcome import Attempt, Outcome, OutcomeKind
 from thornsdk.model.patterns import EventPattern, check_event_name, covering
 from thornsdk.model.receipt import Receipt, ReceiptState, Tally, tally
@@ -51,6 +51,7 @@ __all__ = [
     "check_signed",
     "covering",
     "custom_headers",
+    "delivery_id",
     "header_pairs",
     "tally",
 ]

@@ -56,8 +56,13 @@ class Audience:
         return may_reach and subscription.active and subscription.wants(self.event)
 
 
-def _delivery_id(delivery: "Delivery") -> UUID:
-    return uuid5(delivery.message_id, str(delivery.subscription.id))
+def delivery_id(message_id: UUID, subscription_id: UUID) -> UUID:
+    """Gives the id of the delivery of a message to a subscription, the same in every process."""
+    return uuid5(message_id, str(subscription_id))
+
+
+def _own_id(delivery: "Delivery") -> UUID:
+    return delivery_id(delivery.message_id, delivery.subscription.id)
 
 
 @frozen(kw_only=True)
@@ -81,4 +86,4 @@ class Delivery:
     subscription: Subscription
     content_type: str
     body: bytes = field(repr=False)
-    id: UUID = field(default=Factory(_delivery_id, takes_self=True))
+    id: UUID = field(default=Factory(_own_id, takes_self=True))

@@ -1,0 +1,134 @@
+"""The dispatcher ``celery``: what happens in the process that sends."""
+
+from collections.abc import Iterator, Sequence
+
+from attrs import evolve
+from celery import Celery
+
+from thornsdk import Deliverer, Dispatch, Dispatcher, Receipt, ReceiptState, tally
+from thornsdk.errors import ConfigurationError, DispatchError
+from thornsdk_plugins.celery.apps import QUEUE, app_for
+from thornsdk_plugins.celery.codec import write_envelopes
+from thornsdk_plugins.celery.documents import Envelope, Needs
+from thornsdk_plugins.celery.names import FAN_OUT
+from thornsdk_plugins.celery.publisher import MAX_BYTES, Publisher
+
+
+class CeleryDispatcher(Dispatcher):
+    """Publishes one task for each message; workers find its subscribers and deliver it in batches.
+
+    Args:
+        app: The Celery app whose broker is used. With None, one for ``broker_url``; without that too, the
+            application's current app when the first message is sent.
+        broker_url: The broker, where no app is given.
+        chunk_size: How many buffered messages travel in one task.
+        fallback_to_store: What happens to a message that the broker cannot take: with True, its deliveries
+            go to the store, due at once; with False, `send` raises `~thornsdk.errors.DispatchError`.
+    """
+
+    def __init__(
+        self,
+        app: Celery | None = None,
+        *,
+        broker_url: str | None = None,
+        chunk_size: int = 100,
+        fallback_to_store: bool = False,
+    ) -> None:
+        self._publisher = Publisher(lambda: app_for(broker_url) if app is None else app)
+        self._chunk_size = chunk_size
+        self._fallback_to_store = fallback_to_store
+
+    @property
+    def name(self) -> str:
+        """``celery``."""
+        return "celery"
+
+    def dispatch(self, dispatch: Dispatch, deliverer: Deliverer) -> Receipt:
+        """Publishes the task of a message."""
+        (receipt,) = self.dispatch_many([dispatch], deliverer)
+        return receipt
+
+    def dispatch_many(self, dispatches: Sequence[Dispatch], deliverer: Deliverer) -> Iterator[Receipt]:
+        """Publishes messages, several in one task, in the order in which they were sent."""
+        chunk: list[tuple[Dispatch, Envelope]] = []
+        size = 0
+        for dispatch in dispatches:
+            envelope = _envelope(dispatch, deliverer)
+            if chunk and (len(chunk) == self._chunk_size or size + envelope.size > MAX_BYTES):
+                yield from self._hand_over(chunk, deliverer)
+                chunk, size = [], 0
+            chunk.append((dispatch, envelope))
+            size += envelope.size
+        if chunk:
+            yield from self._hand_over(chunk, deliverer)
+
+    def close(self) -> None:
+        """Closes the connections to the broker."""
+        self._publisher.close()
+
+    def _hand_over(
+        self, chunk: Sequence[tuple[Dispatch, Envelope]], deliverer: Deliverer
+    ) -> Iterator[Receipt]:
+        try:
+            task_id = self._publish([envelope for _, envelope in chunk])
+        except DispatchError as exc:
+            if not self._fallback_to_store:
+                raise
+            for dispatch, _ in chunk:
+                yield self._keep(dispatch, deliverer, exc.problem)
+            return
+        for dispatch, _ in chunk:
+            yield self._receipt(dispatch, ReceiptState.QUEUED, task_id=task_id)
+
+    def _publish(self, envelopes: Sequence[Envelope]) -> str:
+        events = ", ".join(sorted({one.needs.event for one in envelopes}))
+        return self._publisher.publish(
+            FAN_OUT,
+            write_envelopes(envelopes),
+            queue=QUEUE,
+            about=f"{len(envelopes)} messages of {events}" if len(envelopes) > 1 else events,
+        )
+
+    def _keep(self, dispatch: Dispatch, deliverer: Deliverer, why: str) -> Receipt:
+        kept = tally(deliverer.keep(dispatch, why))
+        return evolve(self._receipt(dispatch, ReceiptState.STORED), outcomes=kept)
+
+    def _receipt(self, dispatch: Dispatch, state: ReceiptState, task_id: str | None = None) -> Receipt:
+        return Receipt(
+            message_id=dispatch.message.id,
+            event=dispatch.message.event,
+            dispatcher=self.name,
+            state=state,
+            task_id=task_id,
+        )
+
+
+def _envelope(dispatch: Dispatch, deliverer: Deliverer) -> Envelope:
+    """Makes what travels of a message.
+
+    Raises:
+        ConfigurationError: If workers could not find its subscribers.
+        DispatchError: If it is too large for a broker.
+    """
+    store = deliverer.store
+    identity = store.identity
+    if identity is None and any(store.matching(dispatch.audience)):
+        raise ConfigurationError(
+            "the subscriptions are in a store that lives in this process alone, where no worker finds them: "
+            "set THORN_STORE to one that both can open, such as sqlite:////var/lib/app/thorn.db"
+        )
+    event = dispatch.message.event
+    envelope = Envelope(
+        message_id=dispatch.message.id,
+        audience=dispatch.audience,
+        bodies=dispatch.bodies.in_all_types(),
+        terms=dispatch.terms,
+        needs=Needs(event=event, store=identity, requirements=tuple(sorted(deliverer.requirements(event)))),
+    )
+    if envelope.size > MAX_BYTES:
+        raise DispatchError(
+            "celery",
+            f"its bodies are {envelope.size} bytes long, and a task takes {MAX_BYTES}: send where the data "
+            f"can be fetched, in place of the data",
+        )
+    return envelope

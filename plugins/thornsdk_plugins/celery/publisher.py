@@ -1,0 +1,140 @@
+"""Hands tasks to the broker."""
+
+import os
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Final
+from uuid import uuid4
+
+from celery import Celery
+from kombu.pools import ProducerPool
+
+from thornsdk.errors import DispatchError, ThornError
+from thornsdk_plugins.celery.codec import Document
+
+MAX_BYTES: Final = 8 * 1024 * 1024
+"""How long the bodies in a task may be together, in bytes: half of what RabbitMQ 4 takes at most."""
+
+_CONNECT_SECONDS = 2.0
+_ANSWER_SECONDS = 5.0
+_CONNECTIONS = 10
+# A broker that restarts is gone for a moment; who sends waits no longer than about a second for it.
+_PATIENCE = {"max_retries": 3, "interval_start": 0.1, "interval_step": 0.2, "interval_max": 0.5}
+
+_OPTIONS: Final[Mapping[str, Mapping[str, object]]] = {
+    # A message counts as taken when the broker has confirmed it.
+    "amqp": {"confirm_publish": True, "read_timeout": _ANSWER_SECONDS, "write_timeout": _ANSWER_SECONDS},
+    "redis": {"socket_connect_timeout": _CONNECT_SECONDS, "socket_timeout": _ANSWER_SECONDS},
+}
+_KIND = {"pyamqp": "amqp", "rediss": "redis"}
+
+
+class Publisher:
+    """Hands tasks to the broker of a Celery app, over connections of its own.
+
+    It never waits for long, and takes no answer for granted: what it returns from, the broker has. A process
+    that was forked opens its own connections.
+
+    Args:
+        app: Gives the app, when it is first needed.
+    """
+
+    def __init__(self, app: Callable[[], Celery]) -> None:
+        self._make_app = app
+        self._app: Celery | None = None
+        self._pool: ProducerPool | None = None
+        self._process = 0
+
+    @property
+    def app(self) -> Celery:
+        """The app."""
+        if self._app is None:
+            self._app = self._make_app()
+        return self._app
+
+    def publish(
+        self,
+        task: str,
+        document: Document,
+        *,
+        queue: str,
+        about: str,
+        eta: datetime | None = None,
+        expires: float | None = None,
+    ) -> str:
+        """Hands over a task.
+
+        Args:
+            task: The name of the task.
+            document: What it is to do.
+            queue: Where it goes.
+            about: What logs and monitors show of it, in place of the document.
+            eta: When it may begin.
+            expires: After how many seconds it is not worth doing any more.
+
+        Returns:
+            The task's id.
+
+        Raises:
+            DispatchError: If the broker has not taken it.
+            ConfigurationError: If there is no broker.
+        """
+        task_id = str(uuid4())
+        try:
+            with self._producers().acquire(block=True, timeout=_ANSWER_SECONDS) as producer:
+                self.app.send_task(
+                    task,
+                    args=[document],
+                    task_id=task_id,
+                    producer=producer,
+                    queue=declared(self.app, queue),
+                    serializer="json",
+                    eta=eta,
+                    expires=expires,
+                    ignore_result=True,
+                    add_to_parent=False,
+                    retry=True,
+                    retry_policy=_PATIENCE,
+                    argsrepr=f"({about},)",
+                    kwargsrepr="{}",
+                )
+        except ThornError:
+            raise
+        except Exception as exc:
+            raise DispatchError("celery", self._problem(exc)) from exc
+        return task_id
+
+    def close(self) -> None:
+        """Closes the connections. Closing twice does no harm."""
+        pool, self._pool = self._pool, None
+        if pool is not None and self._process == os.getpid():
+            pool.force_close_all()  # type: ignore[attr-defined]  # missing in the stubs
+
+    def _producers(self) -> ProducerPool:
+        if self._pool is None or self._process != os.getpid():
+            # The connections of a parent process are kept from being closed: it still talks over them.
+            self._of_parent = self._pool
+            self._pool = self._open_pool()
+            self._process = os.getpid()
+        return self._pool
+
+    def _open_pool(self) -> ProducerPool:
+        kind = self.app.connection_for_write().transport_cls
+        options = _OPTIONS.get(_KIND.get(kind, kind), {})
+        connection = self.app.connection_for_write(
+            connect_timeout=_CONNECT_SECONDS, transport_options=dict(options)
+        )
+        connections = connection.Pool(limit=_CONNECTIONS)
+        return ProducerPool(connections, limit=_CONNECTIONS, Producer=self.app.amqp.Producer)
+
+    def _problem(self, error: Exception) -> str:
+        broker = self.app.connection_for_write().as_uri()
+        return f"the broker {broker} did not take it ({type(error).__name__}: {error})"
+
+
+def declared(app: Celery, name: str) -> str:
+    """Declares a queue as the app makes those that it does not name itself; gives its name."""
+    queues = app.amqp.queues
+    if name not in queues:
+        queues.add(queues.new_missing(name))
+    return name

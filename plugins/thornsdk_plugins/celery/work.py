@@ -1,0 +1,295 @@
+"""What a worker does: the tasks, without Celery around them."""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from itertools import groupby
+from typing import Final
+from uuid import UUID
+
+from attrs import evolve, frozen
+
+from thornsdk import (
+    Bodies,
+    Deliverer,
+    Delivery,
+    DeliveryRecord,
+    DeliveryState,
+    OutcomeKind,
+    Planned,
+    Subscription,
+    Terms,
+    delivery_id,
+)
+from thornsdk.errors import DispatchError, ThornError, crash
+from thornsdk_plugins.celery.batches import cut
+from thornsdk_plugins.celery.codec import (
+    Document,
+    Unreadable,
+    read_batch,
+    read_envelopes,
+    read_resume,
+    read_retry,
+    write_envelopes,
+)
+from thornsdk_plugins.celery.documents import Batch, Envelope, Needs, Resume, Retry, due_at
+from thornsdk_plugins.celery.names import DELIVER, FAN_OUT, RESUME, RETRY
+from thornsdk_plugins.celery.outgoing import HOLD, Limits, Outgoing
+
+GRACE: Final = 60.0
+"""How many seconds a delivery is overdue before its task counts as lost."""
+RESERVE: Final = 300.0
+"""For how many seconds an overdue delivery is left to the task that was published anew for it."""
+
+
+class Unfit(Exception):
+    """This worker cannot do a task as its sender meant it."""
+
+
+@frozen(kw_only=True)
+class Arrival:
+    """How a task came.
+
+    Attributes:
+        queue: The queue that it came from.
+        redelivered: Whether the broker has given it to a worker before, which did not acknowledge it.
+    """
+
+    queue: str
+    redelivered: bool
+
+
+class Work:
+    """The tasks of a worker.
+
+    When one ends, everything was done or was published anew. It raises `~thornsdk.errors.DispatchError` where
+    the broker has not taken what follows: the task is then to be given back.
+
+    Args:
+        deliverer: Matches, attempts and keeps.
+        outgoing: Publishes the tasks that follow.
+        limits: How it cuts batches.
+    """
+
+    def __init__(self, deliverer: Deliverer, outgoing: Outgoing, limits: Limits) -> None:
+        self._deliverer = deliverer
+        self._outgoing = outgoing
+        self._limits = limits
+
+    def fan_out(self, document: Document, arrival: Arrival) -> None:
+        """Finds the subscribers of messages, and publishes a task for each batch of them."""
+        envelopes: Sequence[Envelope] = ()
+        with self._held_on_trouble(FAN_OUT, arrival, lambda: document):
+            envelopes = read_envelopes(document)
+        for envelope in envelopes:
+            self._fan_out(envelope, arrival)
+
+    def deliver(self, document: Document, arrival: Arrival) -> None:
+        """Delivers a batch."""
+        with self._held_on_trouble(DELIVER, arrival, lambda: document):
+            batch = read_batch(document)
+            self._check(batch.envelope.needs)
+            if arrival.redelivered:
+                self._begin_anew(batch, arrival.queue)
+            else:
+                self._deliver(batch, arrival.queue)
+
+    def resume(self, document: Document, arrival: Arrival) -> None:
+        """Attempts deliveries of the store again, when their time has come."""
+        with self._held_on_trouble(RESUME, arrival, lambda: document):
+            resume = read_resume(document)
+            self._check(resume.needs)
+            if self._now() < resume.at:
+                self._outgoing.resume(resume, arrival.queue)
+            else:
+                self._resume(resume)
+
+    def retry(self, document: Document, arrival: Arrival) -> None:
+        """Attempts a delivery again that is in no store, when its time has come."""
+        with self._held_on_trouble(RETRY, arrival, lambda: document):
+            retry = read_retry(document)
+            self._check(retry.needs)
+            if self._now() < due_at(retry.record):
+                self._outgoing.retry(retry)
+            elif arrival.redelivered:
+                self._outgoing.retry(evolve(retry, record=self._deliverer.lost(retry.record, self._now())))
+            else:
+                self._retry(retry)
+
+    def sweep(self) -> None:
+        """Publishes a task anew for each delivery of the store that is overdue: its task was lost."""
+        store, now = self._deliverer.store, self._now()
+        until = now + timedelta(seconds=RESERVE)
+        needs = Needs(store=store.identity)
+        while due := store.claim_due(now - timedelta(seconds=GRACE), until, self._limits.chunk_size):
+            for queue, group in groupby(sorted(due, key=self._queue), key=self._queue):
+                deliveries = tuple((one.id, until) for one in group)
+                self._outgoing.resume(Resume(at=now, deliveries=deliveries, terms=None, needs=needs), queue)
+
+    # First attempts
+
+    def _fan_out(self, envelope: Envelope, arrival: Arrival) -> None:
+        left = evolve(envelope, again=True)
+        with self._held_on_trouble(FAN_OUT, arrival, lambda: write_envelopes([left])):
+            self._check(envelope.needs)
+            self._publish_batches(left if arrival.redelivered else envelope)
+
+    def _publish_batches(self, envelope: Envelope) -> None:
+        """Publishes a task for each batch of subscriptions, with no more bodies than the batch needs."""
+        matching = self._deliverer.matching(envelope.audience)
+        for lane, chunk in cut(matching, self._limits.chunk_size, self._limits.lanes):
+            wanted = {one.content_type for one in chunk}
+            bodies = {key: body for key, body in envelope.bodies.items() if key in wanted}
+            batch = Batch(
+                envelope=evolve(envelope, bodies=bodies),
+                subscriptions=tuple(one.id for one in chunk),
+                again=envelope.again,
+            )
+            self._outgoing.batch(batch, lane)
+
+    def _begin_anew(self, batch: Batch, queue: str) -> None:
+        """Publishes each delivery of a batch alone: one that ends its worker ends no other's attempt."""
+        envelope = batch.envelope
+        fields = {
+            "message_id": str(envelope.message_id),
+            "event_name": envelope.needs.event,
+            "attempt": batch.number,
+            "deliveries": len(batch.subscriptions),
+        }
+        self._deliverer.tell(logging.WARNING, "worker.lost", fields)
+        self._publish_singly(evolve(batch, number=batch.number + 1), queue)
+
+    def _publish_singly(self, batch: Batch, queue: str, *, delay: float = 0.0) -> None:
+        for one in batch.subscriptions:
+            self._outgoing.batch(evolve(batch, subscriptions=(one,), again=True), queue, delay=delay)
+
+    def _deliver(self, batch: Batch, queue: str) -> None:
+        left = dict.fromkeys(batch.subscriptions)
+        try:
+            wanted = self._not_done(batch) if batch.again else batch.subscriptions
+            for record in self._attempt(batch, wanted):
+                self._follow_up(record, batch.envelope.terms, batch.envelope.needs)
+                if record.state is not DeliveryState.PENDING:
+                    del left[record.subscription_id]
+        except Exception as exc:
+            # What came to no end is tried again, each alone: one of them may be what went wrong.
+            self._tell_held(DELIVER, exc)
+            self._publish_singly(evolve(batch, subscriptions=tuple(left)), queue, delay=HOLD)
+
+    def _not_done(self, batch: Batch) -> list[UUID]:
+        """Gives the subscriptions of a batch whose deliveries the store does not know."""
+        new: list[UUID] = []
+        for one in batch.subscriptions:
+            record = self._deliverer.store.delivery(delivery_id(batch.envelope.message_id, one))
+            if record is None:
+                new.append(one)
+            else:
+                # Who recorded it may have died before the next attempt was published.
+                self._follow_up(record, batch.envelope.terms, batch.envelope.needs)
+        return new
+
+    def _attempt(self, batch: Batch, wanted: Sequence[UUID]) -> Iterator[DeliveryRecord]:
+        envelope = batch.envelope
+        terms = self._terms(envelope.terms, envelope.needs.event)
+        bodies = Bodies.written(envelope.bodies)
+        subscriptions = self._deliverer.subscriptions(wanted, envelope.audience)
+        return self._deliverer.attempt(_plan(batch, one, bodies, terms) for one in subscriptions)
+
+    # Further attempts
+
+    def _resume(self, resume: Resume) -> None:
+        event = resume.needs.event
+        terms = None if resume.terms is None else self._terms(resume.terms, event)
+        timeout = (terms or self._deliverer.terms(event)).timeout * len(resume.deliveries)
+        taken = [self._deliverer.take(key, moment, timeout) for key, moment in resume.deliveries]
+        records = {one.id: one for one in taken if one is not None}
+        for record in self._deliverer.resume(records.values(), terms):
+            if record is records[record.id]:
+                # It could not be attempted here, and is as it was before it was taken.
+                self._deliverer.store.record(record.due_at(self._now() + timedelta(seconds=HOLD)))
+            else:
+                self._follow_up(record, resume.terms or self._deliverer.terms(record.event), resume.needs)
+
+    def _retry(self, retry: Retry) -> None:
+        terms = self._terms(retry.terms, retry.needs.event)
+        for record in self._deliverer.resume([retry.record], terms):
+            left = record is retry.record
+            later = record.due_at(self._now() + timedelta(seconds=HOLD)) if left else record
+            self._follow_up(later, retry.terms, retry.needs)
+
+    def _follow_up(self, record: DeliveryRecord, terms: Terms, needs: Needs) -> None:
+        """Publishes the next attempt of a delivery, if there is to be one."""
+        if record.kind is not OutcomeKind.RETRY:
+            return
+        if self._deliverer.store.identity is None:
+            self._outgoing.retry(Retry(record=record, terms=terms, needs=needs))
+            return
+        at = due_at(record)
+        needs = evolve(needs, event=record.event)
+        resume = Resume(at=at, deliveries=((record.id, at),), terms=terms, needs=needs)
+        try:
+            self._outgoing.resume(resume, self._queue(record))
+        except DispatchError as exc:
+            # The store knows when it is due: a sweep will find it.
+            self._tell_held(RESUME, exc)
+
+    # What all have in common
+
+    @contextmanager
+    def _held_on_trouble(self, task: str, arrival: Arrival, left: Callable[[], Document]) -> Iterator[None]:
+        try:
+            yield
+        except DispatchError:
+            raise
+        except Exception as exc:
+            self._tell_held(task, exc)
+            self._outgoing.hold(task, left(), arrival.queue)
+
+    def _tell_held(self, task: str, error: Exception) -> None:
+        ours = isinstance(error, (ThornError, Unfit, Unreadable))
+        fields = {"task": task, "detail": str(error) if ours else crash(error)}
+        self._deliverer.tell(logging.ERROR, "task.held", fields)
+
+    def _check(self, needs: Needs) -> None:
+        """Checks that this worker knows what the sender of a task knew.
+
+        Raises:
+            Unfit: If it does not.
+        """
+        if needs.store is not None and needs.store != self._deliverer.store.identity:
+            raise Unfit("it was sent with another store than this worker's: THORN_STORE differs")
+        missing = set(needs.requirements) - self._deliverer.requirements(needs.event)
+        if missing:
+            raise Unfit(
+                f"this worker does not know {', '.join(sorted(missing))} of {needs.event}: start it with the "
+                f"code and the settings of the application"
+            )
+
+    def _terms(self, travelled: Terms, event: str) -> Terms:
+        return evolve(travelled, recipient_validators=self._deliverer.terms(event).recipient_validators)
+
+    def _queue(self, record: DeliveryRecord) -> str:
+        return self._outgoing.lane(record.origin)
+
+    def _now(self) -> datetime:
+        return self._deliverer.clock()
+
+
+def _plan(batch: Batch, subscription: Subscription, bodies: Bodies, terms: Terms) -> Planned:
+    body = bodies.in_type(subscription.content_type)
+    delivery = Delivery(
+        message_id=batch.envelope.message_id,
+        event=batch.envelope.audience.event,
+        sender=batch.envelope.audience.sender,
+        subscription=subscription,
+        content_type=subscription.content_type,
+        body=body if isinstance(body, bytes) else b"",
+    )
+    return Planned(
+        delivery=delivery,
+        number=batch.number,
+        terms=terms,
+        problem=None if isinstance(body, bytes) else body,
+        lost=batch.number > 1,
+    )

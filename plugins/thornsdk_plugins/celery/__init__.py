@@ -16,8 +16,10 @@ else:
     # PEP 562: loading the plugin must not cost the import of Celery; building its stage may.
     def __getattr__(name: str) -> object:
         if name == "app":
-            # Where `celery -A` looks for the app.
-            return import_module("thornsdk_plugins.celery.standalone").standalone_app()
+            # Where `celery -A` looks for the app. It is kept as an ordinary name.
+            app: object = import_module("thornsdk_plugins.celery.standalone").standalone_app()
+            globals()[name] = app
+            return app
         if name not in _HOMES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         return getattr(import_module(_HOMES[name]), name)

@@ -1,5 +1,7 @@
 """Which Celery app is used, and how one of ours is set up."""
 
+from typing import Final
+
 from celery import Celery
 from celery._state import get_current_app  # The one that `celery.current_app` stands for.
 
@@ -7,6 +9,10 @@ from thornsdk.errors import ConfigurationError
 
 QUEUE = "thornsdk"
 """The queue of all tasks; with lanes, that of those that are not batches."""
+
+
+_FALLBACK: Final = "default"
+"""What Celery calls the app that stands in where nobody has made one."""
 
 
 def lane_queue(lane: int, lanes: int) -> str:
@@ -19,6 +25,16 @@ def all_queues(lanes: int) -> tuple[str, ...]:
     return (QUEUE, *(lane_queue(lane, lanes) for lane in range(lanes) if lanes > 1))
 
 
+def current_app() -> Celery | None:
+    """Gives the application's current app; None where this thread sees none.
+
+    Celery has a current app for each thread: threads other than the one that made the app see it only if it
+    was made the default for all, with ``app.set_default()``.
+    """
+    app = get_current_app()
+    return None if app.main == _FALLBACK else app
+
+
 def app_for(broker_url: str | None) -> Celery:
     """Gives an app for this broker; without one, the application's current app.
 
@@ -27,11 +43,11 @@ def app_for(broker_url: str | None) -> Celery:
     """
     if broker_url is not None:
         return own_app(broker_url)
-    app = get_current_app()
-    if app.main == "default" and app.conf.broker_url is None:
+    app = current_app() or get_current_app()
+    if app.main == _FALLBACK and app.conf.broker_url is None:
         raise ConfigurationError(
-            "the dispatcher 'celery' has no broker: set THORN_BROKER_URL, make your Celery app before the "
-            "first message is sent, or give CeleryDispatcher the app"
+            "the dispatcher 'celery' has no broker: set THORN_BROKER_URL, or make your Celery app before the "
+            "Thorn, or give it to a CeleryDispatcher"
         )
     return app
 

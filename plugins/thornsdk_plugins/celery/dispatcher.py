@@ -7,7 +7,7 @@ from celery import Celery
 
 from thornsdk import Deliverer, Dispatch, Dispatcher, Receipt, ReceiptState, tally
 from thornsdk.errors import ConfigurationError, DispatchError
-from thornsdk_plugins.celery.apps import QUEUE, app_for
+from thornsdk_plugins.celery.apps import QUEUE, app_for, current_app
 from thornsdk_plugins.celery.codec import write_envelopes
 from thornsdk_plugins.celery.documents import Envelope, Needs
 from thornsdk_plugins.celery.names import FAN_OUT
@@ -19,7 +19,7 @@ class CeleryDispatcher(Dispatcher):
 
     Args:
         app: The Celery app whose broker is used. With None, one for ``broker_url``; without that too, the
-            application's current app when the first message is sent.
+            application's current app: that of now, or if there is none, of when the first message is sent.
         broker_url: The broker, where no app is given.
         chunk_size: How many buffered messages travel in one task.
         fallback_to_store: What happens to a message that the broker cannot take: with True, its deliveries
@@ -34,6 +34,8 @@ class CeleryDispatcher(Dispatcher):
         chunk_size: int = 100,
         fallback_to_store: bool = False,
     ) -> None:
+        if app is None and broker_url is None:
+            app = current_app()  # The thread that sends may see another one, or none.
         self._publisher = Publisher(lambda: app_for(broker_url) if app is None else app)
         self._chunk_size = chunk_size
         self._fallback_to_store = fallback_to_store

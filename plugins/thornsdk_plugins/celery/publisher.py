@@ -16,10 +16,10 @@ MAX_BYTES: Final = 8 * 1024 * 1024
 """How long the bodies in a task may be together, in bytes: half of what RabbitMQ 4 takes at most."""
 
 _CONNECT_SECONDS = 2.0
-_ANSWER_SECONDS = 5.0
+_ANSWER_SECONDS = 2.0
 _CONNECTIONS = 10
 # A broker that restarts is gone for a moment; who sends waits no longer than about a second for it.
-_PATIENCE = {"max_retries": 3, "interval_start": 0.1, "interval_step": 0.2, "interval_max": 0.5}
+_PATIENCE = {"max_retries": 2, "interval_start": 0.1, "interval_step": 0.2, "interval_max": 0.5}
 
 _OPTIONS: Final[Mapping[str, Mapping[str, object]]] = {
     # A message counts as taken when the broker has confirmed it.

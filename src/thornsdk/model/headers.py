@@ -52,7 +52,10 @@ def check_header(name: str, value: str) -> None:
 
 def header_pairs(headers: HeadersLike) -> Headers:
     """Returns headers as pairs, as they were given."""
-    given = headers.items() if isinstance(headers, HasItems) else headers
+    if isinstance(headers, (tuple, list)):  # What stores give; to ask for a protocol takes far longer.
+        given: Iterable[tuple[str, str]] = headers
+    else:
+        given = headers.items() if isinstance(headers, HasItems) else headers
     return tuple((name, value) for name, value in given)
 
 

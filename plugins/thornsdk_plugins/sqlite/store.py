@@ -1,6 +1,7 @@
 """The store ``sqlite``."""
 
 import heapq
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import groupby
@@ -18,6 +19,8 @@ from thornsdk_plugins.sqlite.rows import Row, Value
 _PREFIX = "sqlite:///"
 _PAGE = 200
 """Rows that are read at once; streams are read page by page, so that no read lock outlives a page."""
+
+_KNOWN_BODIES = 16
 
 _PUT = f"""
     INSERT OR REPLACE INTO subscriptions ({rows.SUBSCRIPTION}, place)
@@ -49,6 +52,22 @@ def _readable(found: list[Row]) -> list[DeliveryRecord]:
     return records
 
 
+def _delivery_row(delivery: DeliveryRecord) -> Row:
+    return (
+        str(delivery.id),
+        str(delivery.message_id),
+        delivery.event,
+        delivery.sender,
+        str(delivery.subscription_id),
+        delivery.origin,
+        delivery.content_type,
+        delivery.state.value,
+        rows.moment(delivery.last.started_at),
+        _due(delivery),
+        rows.attempt_text(delivery.last),
+    )
+
+
 def _due(delivery: DeliveryRecord) -> str | None:
     due_at = delivery.next_attempt_at
     return None if due_at is None else rows.moment(due_at)
@@ -67,6 +86,8 @@ class SqliteStore:
 
     def __init__(self, path: str | Path, *, busy_seconds: float = BUSY_SECONDS) -> None:
         self._database = Database(Path(path), busy_seconds)
+        # The bodies that were kept last, by message and content type: they need not be written again.
+        self._bodies: deque[tuple[str, str]] = deque(maxlen=_KNOWN_BODIES)
 
     @classmethod
     def from_url(cls, url: str) -> Self:
@@ -137,27 +158,15 @@ class SqliteStore:
 
     def record(self, delivery: DeliveryRecord) -> None:
         """Keeps what became of a delivery; replaces what was known of it."""
+        body = (str(delivery.message_id), delivery.content_type)
+        if body in self._bodies:
+            # One statement is a transaction of its own, and far cheaper than one that is spelt out.
+            self._database.rows(_RECORD, _delivery_row(delivery))
+            return
         with self._database.transaction() as connection:
-            connection.execute(
-                "INSERT OR IGNORE INTO bodies VALUES (?, ?, ?)",
-                (str(delivery.message_id), delivery.content_type, delivery.body),
-            )
-            connection.execute(
-                _RECORD,
-                (
-                    str(delivery.id),
-                    str(delivery.message_id),
-                    delivery.event,
-                    delivery.sender,
-                    str(delivery.subscription_id),
-                    delivery.origin,
-                    delivery.content_type,
-                    delivery.state.value,
-                    rows.moment(delivery.last.started_at),
-                    _due(delivery),
-                    rows.attempt_text(delivery.last),
-                ),
-            )
+            connection.execute("INSERT OR IGNORE INTO bodies VALUES (?, ?, ?)", (*body, delivery.body))
+            connection.execute(_RECORD, _delivery_row(delivery))
+        self._bodies.append(body)
 
     def take(self, delivery_id: UUID, due_at: datetime, taken: DeliveryRecord) -> bool:
         """Replaces a pending delivery that is due at exactly this moment; tells whether it was."""

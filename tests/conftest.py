@@ -12,6 +12,15 @@ import pytest
 import trustme
 from attrs import define
 
+from support.brokers import (
+    TESTED,
+    amqp_for_tests,
+    check_unused,
+    empty_redis,
+    redis_for_tests,
+    remove_queues,
+    told,
+)
 from support.endpoint import Behaviour, Endpoint
 from support.wire import Listener
 from thornsdk import Thorn
@@ -31,7 +40,7 @@ def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     import os
 
     for name in list(os.environ):
-        if name.startswith("THORN_") and not name.startswith("THORN_TEST_"):
+        if name.startswith("THORN_"):
             monkeypatch.delenv(name)
 
 
@@ -132,3 +141,45 @@ def listen() -> Iterator[Listen]:
     """Opens bare listeners; they end with the test."""
     with ExitStack() as stack:
         yield lambda *args, **options: stack.enter_context(Listener(*args, **options))
+
+
+@pytest.fixture(scope="session")
+def redis_server_url() -> Iterator[str]:
+    """A real Redis, for the whole run: one of our own, or the one that THORN_TEST_REDIS_URL names."""
+    with redis_for_tests() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def amqp_server_url() -> Iterator[str]:
+    """A real RabbitMQ, for the whole run; where there is none, the tests that ask for it are skipped."""
+    with amqp_for_tests() as url:
+        check_unused(url)
+        yield url
+
+
+@pytest.fixture
+def redis_url(redis_server_url: str) -> Iterator[str]:
+    """The broker Redis, with nothing in it."""
+    yield redis_server_url
+    empty_redis(redis_server_url)
+
+
+@pytest.fixture
+def amqp_url(amqp_server_url: str) -> Iterator[str]:
+    """The broker RabbitMQ, with none of our queues in it."""
+    yield amqp_server_url
+    remove_queues(amqp_server_url)
+
+
+@pytest.fixture(params=["redis", "rabbitmq"])
+def broker_url(request: pytest.FixtureRequest) -> str:
+    """Each broker in turn."""
+    url: str = request.getfixturevalue("redis_url" if request.param == "redis" else "amqp_url")
+    return url
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Says which brokers were tested, where some were."""
+    if TESTED:
+        terminalreporter.write_line(told())

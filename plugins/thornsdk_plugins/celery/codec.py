@@ -139,10 +139,12 @@ def _versioned(document: Document) -> Document:
 def _read(document: object, read: Callable[[Document], T]) -> T:
     version = document.get("version") if isinstance(document, dict) else None
     if version != VERSION:
-        raise Unreadable(f"it is of version {version!r}; this worker knows version {VERSION}")
+        # A document of a stranger may have anything there, a body too.
+        shown = version if isinstance(version, int) else None
+        raise Unreadable(f"it is of version {shown}; this worker knows version {VERSION}")
     try:
         return read(cast("Document", document))
-    except (KeyError, ValueError, TypeError, AttributeError, ThornError) as exc:
+    except (KeyError, ValueError, TypeError, AttributeError, OverflowError, ThornError) as exc:
         # The text of the cause may hold a part of a body.
         raise Unreadable(f"a part of it is missing or wrong ({type(exc).__name__})") from exc
 

@@ -108,7 +108,8 @@ class Publisher:
         """Closes the connections. Closing twice does no harm."""
         pool, self._pool = self._pool, None
         if pool is not None and self._process == os.getpid():
-            pool.force_close_all()  # type: ignore[attr-defined]  # missing in the stubs
+            # The producers hold nothing; the connections that they borrow have a pool of their own.
+            pool.connections.force_close_all()
 
     def _producers(self) -> ProducerPool:
         if self._pool is None or self._process != os.getpid():

@@ -72,8 +72,11 @@ def endpoint(open_endpoint: OpenEndpoint) -> Endpoint:
 
 
 @pytest.fixture
-def open_thorn() -> Iterator[OpenThorn]:
-    """Makes Thorns that may send to the loopback ports of the endpoints given; they close with the test."""
+def open_thorn(open_endpoint: OpenEndpoint) -> Iterator[OpenThorn]:
+    """Makes Thorns that may send to the loopback ports of the endpoints given.
+
+    They close with the test, before the endpoints do.
+    """
     with ExitStack() as stack:
 
         def open_one(*endpoints: Endpoint, **options: Any) -> Thorn:

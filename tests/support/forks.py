@@ -30,8 +30,48 @@ transport.close()
 
 def fork_and_send(url: str, ca_bundle: str = "") -> list[str]:
     """Sends in a process, in a child that it forks, and in it again; gives what each says."""
+    return _run(_FORKS, url, ca_bundle)
+
+
+_PUBLISHES = """
+import os, sys
+from thornsdk import Thorn
+
+thorn = Thorn(dispatcher="celery", broker_url=sys.argv[1])
+created = thorn.event("order.created")
+
+def sockets():
+    links = (os.readlink(one.path) for one in os.scandir("/proc/self/fd") if os.path.lexists(one.path))
+    return {one for one in links if one.startswith("socket:")}
+
+created.send("parent")
+of_parent = sockets()
+if os.fork() == 0:
+    created.send("child")
+    print("child", of_parent < sockets(), flush=True)
+    thorn.close()
+    print("child", sockets() == of_parent, flush=True)
+    os._exit(0)
+os.wait()
+created.send("parent")
+print("parent", sockets() == of_parent, flush=True)
+thorn.close()
+print("parent", sockets() == set(), flush=True)
+"""
+
+
+def fork_and_publish(broker_url: str) -> list[str]:
+    """Publishes in a process, in a child that it forks, and in it again.
+
+    Gives whether the child opened connections of its own, and closed those alone, and whether the parent
+    went on over its own, and closed them.
+    """
+    return _run(_PUBLISHES, broker_url)
+
+
+def _run(program: str, *words: str) -> list[str]:
     ran = subprocess.run(
-        [sys.executable, "-W", "error::ResourceWarning", "-c", _FORKS, url, ca_bundle],
+        [sys.executable, "-W", "error::ResourceWarning", "-c", program, *words],
         capture_output=True,
         text=True,
         check=True,

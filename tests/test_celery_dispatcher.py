@@ -1,0 +1,305 @@
+import json
+import socket
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from celery import Celery
+from redis import Redis
+
+from conftest import OpenThorn
+from support.brokers import take_all
+from support.endpoint import Endpoint
+from support.forks import fork_and_publish
+from support.stages import RecordingTransport, make_pipeline
+from support.wire import Listener, wait_until
+from thornsdk import DeliveryState, Pipeline, Reason, ReceiptState, Thorn
+from thornsdk.errors import ConfigurationError, DispatchError, SerializationError
+from thornsdk_plugins.celery import CeleryDispatcher
+from thornsdk_plugins.celery.publisher import MAX_BYTES
+
+SECRET = "the secret of the subscriber"
+
+
+@pytest.fixture
+def store_url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/thorn.db"
+
+
+@pytest.fixture
+def sender(open_thorn: OpenThorn, broker_url: str, store_url: str) -> Thorn:
+    """Sends over a real broker; workers could open its store."""
+    return open_thorn(dispatcher="celery", broker_url=broker_url, store=store_url, chunksize=10)
+
+
+def closed_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+# What the broker gets
+
+
+def test_a_message_is_one_task_whoever_gets_it(sender: Thorn, broker_url: str) -> None:
+    for number in range(20):
+        sender.subscribe("order.*", f"https://host-{number}.example/", secret=SECRET)
+    receipt = sender.event("order.created").send({"id": 42})
+    (queued,) = take_all(broker_url)
+    assert (queued.queue, queued.task) == ("thornsdk", "thornsdk.fan_out")
+    assert (receipt.state, receipt.dispatcher) == (ReceiptState.QUEUED, "celery")
+    assert receipt.task_id == queued.id
+    (message,) = queued.document["messages"]
+    assert message["id"] == str(receipt.message_id)
+    assert json.loads(message["bodies"]["application/json"]["text"]) == {"id": 42}
+
+
+def test_a_task_shows_neither_bodies_nor_secrets_where_it_is_shown(sender: Thorn, broker_url: str) -> None:
+    sender.subscribe("order.*", "https://host.example/", secret=SECRET)
+    sender.event("order.created").send({"card": "4111-1111"})
+    (queued,) = take_all(broker_url)
+    assert queued.headers["argsrepr"] == "(order.created,)"
+    assert "4111-1111" not in json.dumps(queued.headers)
+    assert SECRET.encode() not in queued.raw
+
+
+def test_a_hundred_buffered_messages_are_ten_tasks_in_their_order(sender: Thorn, broker_url: str) -> None:
+    created = sender.event("order.created")
+    with sender.buffer() as buffer:
+        sent = [created.send({"id": number}) for number in range(100)]
+        receipts = buffer.flush()
+    queued = take_all(broker_url)
+    assert [len(one.document["messages"]) for one in queued] == [10] * 10
+    ids = [message["id"] for one in queued for message in one.document["messages"]]
+    assert ids == [str(one.message_id) for one in sent]
+    assert [one.task_id for one in receipts] == [one.id for one in queued for _ in range(10)]
+    assert queued[0].headers["argsrepr"] == "(10 messages of order.created,)"
+
+
+def test_buffered_messages_are_split_by_their_length_too(sender: Thorn, broker_url: str) -> None:
+    created = sender.event("order.created")
+    with sender.buffer():
+        for _ in range(5):
+            # In two content types: three of them are too long for one task.
+            created.send({"text": "x" * (MAX_BYTES // 5)})
+    chunks = [len(one.document["messages"]) for one in take_all(broker_url)]
+    assert chunks == [2, 2, 1]
+
+
+def test_what_is_too_long_for_a_task_is_an_error_that_names_the_lengths(
+    sender: Thorn, broker_url: str
+) -> None:
+    with pytest.raises(DispatchError) as caught:
+        sender.event("order.created").send({"text": "x" * (MAX_BYTES // 2)})
+    size = int(caught.value.problem.split()[3])
+    assert size > MAX_BYTES
+    assert f"{size} bytes long, and a task takes {MAX_BYTES}" in str(caught.value)
+    assert take_all(broker_url) == []
+
+
+def test_a_payload_that_cannot_be_written_is_an_error_of_send(sender: Thorn, broker_url: str) -> None:
+    with pytest.raises(SerializationError, match=r"at \$\.price: "):
+        sender.event("order.created").send({"price": object()})
+    assert take_all(broker_url) == []
+
+
+# Where there is no broker
+
+
+def no_broker(kind: str) -> str:
+    """The URL of a broker at a port where nobody listens."""
+    return f"{kind}://somebody:hunter2@127.0.0.1:{closed_port()}/"
+
+
+@pytest.mark.parametrize("kind", ["redis", "amqp"])
+def test_without_a_broker_send_is_an_error_that_names_it_without_its_password(
+    open_thorn: OpenThorn, kind: str
+) -> None:
+    url = no_broker(kind)
+    thorn = open_thorn(dispatcher="celery", broker_url=url)
+    with pytest.raises(DispatchError) as caught:
+        thorn.event("order.created").send({"id": 42})
+    assert url.replace("hunter2", "**") in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("kind", ["redis", "amqp"])
+def test_a_broker_that_never_answers_keeps_send_for_a_few_seconds(open_thorn: OpenThorn, kind: str) -> None:
+    with Listener(lambda _: silent.stopping.wait()) as silent:
+        thorn = open_thorn(dispatcher="celery", broker_url=f"{kind}://127.0.0.1:{silent.port}/")
+        with pytest.raises(DispatchError, match=rf"the broker {kind}://.*127\.0\.0\.1:{silent.port}/"):
+            thorn.event("order.created").send({"id": 42})
+
+
+@pytest.mark.parametrize("kind", ["redis", "amqp"])
+def test_what_the_broker_cannot_take_can_go_to_the_store(
+    open_thorn: OpenThorn, endpoint: Endpoint, store_url: str, kind: str
+) -> None:
+    thorn = open_thorn(
+        endpoint, dispatcher="celery", broker_url=no_broker(kind), broker_fallback=True, store=store_url
+    )
+    thorn.subscribe("order.*", endpoint.url)
+    receipt = thorn.event("order.created").send({"id": 42})
+    assert (receipt.state, receipt.task_id) == (ReceiptState.STORED, None)
+    (problem,) = receipt.outcomes.problems
+    assert (problem.last.number, problem.last.outcome.reason) == (0, Reason.NOT_QUEUED)
+    assert "hunter2" not in problem.last.detail
+    assert thorn.run_due().delivered == 1
+    (record,) = thorn.deliveries(DeliveryState.DELIVERED)
+    assert (record.id, record.last.number) == (problem.id, 1)
+    assert [json.loads(one.body) for one in endpoint.seen] == [{"id": 42}]
+
+
+def test_buffered_messages_that_the_broker_cannot_take_go_to_the_store_one_by_one(
+    open_thorn: OpenThorn, store_url: str
+) -> None:
+    thorn = open_thorn(
+        dispatcher="celery", broker_url=no_broker("redis"), broker_fallback=True, store=store_url, chunksize=2
+    )
+    thorn.subscribe("order.*", "https://host.example/")
+    created = thorn.event("order.created")
+    with thorn.buffer() as buffer:
+        sent = [created.send({"id": number}) for number in range(3)]
+        receipts = buffer.flush()
+    assert [one.message_id for one in receipts] == [one.message_id for one in sent]
+    assert {one.state for one in receipts} == {ReceiptState.STORED}
+    assert {one.message_id for one in thorn.deliveries()} == {one.message_id for one in sent}
+
+
+# Where workers would find no subscribers
+
+
+def test_subscriptions_in_a_store_of_this_process_alone_are_an_error(
+    open_thorn: OpenThorn, redis_url: str
+) -> None:
+    thorn = open_thorn(dispatcher="celery", broker_url=redis_url, store="memory")
+    thorn.subscribe("order.*", "https://host.example/")
+    with pytest.raises(ConfigurationError, match="set THORN_STORE to one that both can open"):
+        thorn.event("order.created").send({"id": 42})
+    assert take_all(redis_url) == []
+
+
+def test_static_subscribers_need_no_store(open_thorn: OpenThorn, redis_url: str) -> None:
+    subscriber = {"url": "https://host.example/", "secret": SECRET}
+    thorn = open_thorn(dispatcher="celery", broker_url=redis_url, subscribers={"order.*": subscriber})
+    thorn.event("order.created").send({"id": 42})
+    (queued,) = take_all(redis_url)
+    needs = queued.document["messages"][0]["needs"]
+    (subscription,) = thorn.subscriptions()
+    assert needs["store"] is None
+    assert needs["requirements"] == [f"the static subscriber {subscription.id}"]
+    assert SECRET.encode() not in queued.raw
+
+
+# Whose Celery app is used
+
+
+def apart(act: Callable[[], object]) -> None:
+    """Does it in a thread that has no current Celery app, whatever tests made before."""
+    with ThreadPoolExecutor(1) as threads:
+        threads.submit(act).result()
+
+
+def pipeline_with(dispatcher: CeleryDispatcher) -> Pipeline:
+    return make_pipeline([RecordingTransport()], dispatcher=dispatcher)
+
+
+def send_with(open_thorn: OpenThorn, dispatcher: CeleryDispatcher) -> None:
+    open_thorn(pipeline=pipeline_with(dispatcher)).event("order.created").send({"id": 42})
+
+
+def test_the_app_that_is_given_counts_most(open_thorn: OpenThorn, redis_url: str) -> None:
+    app = Celery("shop", broker=redis_url, set_as_current=False)
+    send_with(open_thorn, CeleryDispatcher(app, broker_url=no_broker("redis")))
+    assert len(take_all(redis_url)) == 1
+
+
+def test_a_broker_that_is_given_counts_more_than_the_current_app(
+    open_thorn: OpenThorn, redis_url: str
+) -> None:
+    def act() -> None:
+        Celery("shop", broker=no_broker("redis"))
+        send_with(open_thorn, CeleryDispatcher(broker_url=redis_url))
+
+    apart(act)
+    assert len(take_all(redis_url)) == 1
+
+
+def test_without_either_the_current_app_is_used_from_whatever_thread_sends(
+    open_thorn: OpenThorn, redis_url: str
+) -> None:
+    made: list[Thorn] = []
+
+    def act() -> None:
+        Celery("shop", broker=redis_url)
+        made.append(open_thorn(pipeline=pipeline_with(CeleryDispatcher())))
+
+    apart(act)
+    apart(lambda: made[0].event("order.created").send({"id": 42}))
+    assert len(take_all(redis_url)) == 1
+
+
+def test_a_current_app_may_be_made_later_than_the_dispatcher(open_thorn: OpenThorn, redis_url: str) -> None:
+    def act() -> None:
+        dispatcher = CeleryDispatcher()
+        Celery("shop", broker=redis_url)
+        send_with(open_thorn, dispatcher)
+
+    apart(act)
+    assert len(take_all(redis_url)) == 1
+
+
+def test_without_any_app_or_broker_send_is_an_error_that_says_what_to_set(open_thorn: OpenThorn) -> None:
+    def act() -> None:
+        with pytest.raises(ConfigurationError, match="no broker: set THORN_BROKER_URL, or make your Celery"):
+            send_with(open_thorn, CeleryDispatcher())
+
+    apart(act)
+
+
+def test_options_of_the_app_for_its_broker_are_kept(open_thorn: OpenThorn, redis_url: str) -> None:
+    app = Celery("shop", broker=redis_url, set_as_current=False)
+    app.conf.broker_transport_options = {"global_keyprefix": "shop:"}
+    send_with(open_thorn, CeleryDispatcher(app))
+    with Redis.from_url(redis_url) as redis:
+        assert redis.llen("shop:thornsdk") == 1
+
+
+# Its connections
+
+
+def clients(url: str) -> int:
+    """How many connections the Redis has, besides the one that asks."""
+    with Redis.from_url(url) as redis:
+        return len(redis.client_list()) - 1
+
+
+def test_closing_closes_its_connections_and_closing_twice_does_no_harm(
+    open_thorn: OpenThorn, redis_url: str
+) -> None:
+    before = clients(redis_url)
+    thorn = open_thorn(dispatcher="celery", broker_url=redis_url)
+    thorn.event("order.created").send({"id": 42})
+    assert clients(redis_url) > before
+    thorn.close()
+    wait_until(lambda: clients(redis_url) == before)
+    thorn.close()
+
+
+def test_closing_what_was_never_used_does_no_harm() -> None:
+    CeleryDispatcher(broker_url=no_broker("redis")).close()
+
+
+def test_a_process_that_was_forked_opens_and_closes_connections_of_its_own(broker_url: str) -> None:
+    assert fork_and_publish(broker_url) == ["child True", "child True", "parent True", "parent True"]
+    bodies = [one.document["messages"][0]["bodies"] for one in take_all(broker_url)]
+    assert [json.loads(one["application/json"]["text"]) for one in bodies] == ["parent", "child", "parent"]
+
+
+def test_a_task_has_the_id_of_no_other(sender: Thorn, broker_url: str) -> None:
+    created = sender.event("order.created")
+    receipts = [created.send({"id": number}) for number in range(3)]
+    assert [one.id for one in take_all(broker_url)] == [one.task_id for one in receipts]
+    assert len({UUID(one.task_id) for one in receipts if one.task_id}) == 3

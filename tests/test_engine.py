@@ -1,8 +1,9 @@
+import logging
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator
 from datetime import timedelta
 from typing import cast
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 from attrs import evolve
@@ -11,6 +12,7 @@ from conftest import FakeClock, OpenEndpoint
 from support.endpoint import Handler, Seen
 from support.stages import (
     NOW,
+    TERMS,
     BrokenObserver,
     CountingSerializer,
     ProgrammedTransport,
@@ -18,6 +20,7 @@ from support.stages import (
     RecordingSigner,
     RecordingTransport,
     answered,
+    make_dispatch,
     make_pipeline,
     make_subscription,
     says_status,
@@ -25,12 +28,10 @@ from support.stages import (
 from thornsdk import (
     AddressRules,
     Audience,
-    Bodies,
     DeliveryRecord,
     DeliveryState,
     Dispatch,
     Exchange,
-    Message,
     OutcomeKind,
     Pipeline,
     Reason,
@@ -49,7 +50,6 @@ from thornsdk_plugins.json import JsonSerializer
 from thornsdk_plugins.memory import MemoryStore
 from thornsdk_plugins.urllib3 import PooledTransport
 
-TERMS = Terms(timeout=3.0, retry=RetryPolicy.fixed(times=2, delay=60))
 FORM = "application/x-www-form-urlencoded"
 
 
@@ -99,15 +99,13 @@ class House:
     def dispatch(
         self, payload: object = 42, *, sender: str | None = None, broadcast: bool = False
     ) -> Dispatch:
-        event = "order.created"
-        message = Message[object](
-            id=uuid4(), event=event, payload=payload, created_at=self.clock(), sender=sender
-        )
-        return Dispatch(
-            message=message,
-            audience=Audience(event=event, sender=sender, broadcast=broadcast),
-            bodies=Bodies(self.pipeline.by_content_type, payload),
+        return make_dispatch(
+            payload,
+            serializers=self.pipeline.serializers,
             terms=self.terms,
+            sender=sender,
+            broadcast=broadcast,
+            at=self.clock(),
         )
 
     def send(self, payload: object = 42) -> list[DeliveryRecord]:
@@ -535,6 +533,206 @@ def test_410_disables_a_subscription_whose_callable_broke_since() -> None:
     house.static = BrokenList()
     assert len(list(house.engine.deliver(dispatch, subscriptions))) == 2
     assert [one.active for one in house.store.subscriptions()] == [False, False]
+
+
+# What a dispatcher in another process asks for
+
+
+def lost(house: House, record: DeliveryRecord) -> DeliveryRecord:
+    """Takes a delivery, as a worker does that then dies; gives what the store says of it."""
+    assert record.next_attempt_at is not None
+    assert house.engine.take(record.id, record.next_attempt_at, timeout=3.0) is not None
+    left = house.store.delivery(record.id)
+    assert left is not None
+    return left
+
+
+def test_those_subscriptions_are_given_that_are_there_and_active_in_the_order_asked_for() -> None:
+    stored = [make_subscription(1), make_subscription(2, disabled="enough"), make_subscription(3)]
+    house = House(RecordingTransport(), *stored, static=[make_subscription(4)])
+    asked = [UUID(int=number) for number in (4, 3, 2, 5, 1)]
+    found = house.engine.subscriptions(asked, Audience(event="order.created"))
+    assert [one.id.int for one in found] == [4, 3, 1]
+
+
+def test_static_subscriptions_are_not_asked_for_where_all_are_stored() -> None:
+    house = House(RecordingTransport(), make_subscription(1))
+    house.static = BrokenList()
+    (found,) = house.engine.subscriptions([UUID(int=1)], Audience(event="order.created"))
+    assert found.id.int == 1
+
+
+def test_a_static_subscription_that_was_disabled_in_the_store_is_not_given() -> None:
+    house = House(
+        RecordingTransport(), make_subscription(1, disabled="enough"), static=[make_subscription(1)]
+    )
+    assert house.engine.subscriptions([UUID(int=1)], Audience(event="order.created")) == []
+
+
+def test_a_delivery_that_is_taken_counts_as_lost_until_it_is_told_what_came_of_it() -> None:
+    house = House(RecordingTransport(says_status(500)), make_subscription())
+    (first,) = house.send()
+    left = lost(house, first)
+    assert (left.state, left.last.outcome.reason) == (DeliveryState.PENDING, Reason.WORKER_LOST)
+    assert (left.last.number, left.body) == (2, first.body)
+    assert left.next_attempt_at == NOW + timedelta(seconds=3 + 60)
+
+
+def test_who_takes_a_delivery_is_told_what_was_known_of_it() -> None:
+    house = House(RecordingTransport(says_status(500)), make_subscription())
+    (first,) = house.send()
+    assert first.next_attempt_at is not None
+    assert house.engine.take(first.id, first.next_attempt_at, timeout=3.0) == first
+
+
+def test_a_delivery_is_taken_once_for_each_moment_at_which_it_is_due() -> None:
+    house = House(RecordingTransport(says_status(500)), make_subscription())
+    (first,) = house.send()
+    assert first.next_attempt_at is not None
+    left = lost(house, first)
+    assert house.engine.take(first.id, first.next_attempt_at, timeout=3.0) is None
+    assert lost(house, left).last.number == 3
+
+
+def test_a_delivery_that_ended_or_is_not_known_is_not_taken() -> None:
+    house = House(RecordingTransport(), make_subscription())
+    (ended,) = house.send()
+    assert house.engine.take(ended.id, NOW, timeout=3.0) is None
+    assert house.engine.take(UUID(int=7), NOW, timeout=3.0) is None
+    assert house.state(ended) is DeliveryState.DELIVERED
+
+
+class Contested(MemoryStore):
+    """Another process takes each delivery between our look at it and our take."""
+
+    def delivery(self, delivery_id: UUID) -> DeliveryRecord | None:
+        seen = super().delivery(delivery_id)
+        self.claim_due(NOW + timedelta(days=1), NOW + timedelta(days=2), 1)
+        return seen
+
+
+def test_a_delivery_that_another_process_takes_first_is_not_taken() -> None:
+    pipeline = make_pipeline([RecordingTransport(says_status(500))], store=Contested())
+    house = House(pipeline, make_subscription())
+    (first,) = house.send()
+    assert first.next_attempt_at is not None
+    assert house.engine.take(first.id, first.next_attempt_at, timeout=3.0) is None
+
+
+def test_an_attempt_that_was_lost_is_told_when_the_delivery_is_resumed(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    observer = RecordingObserver()
+    pipeline = make_pipeline([RecordingTransport(failing_first(1))], observers=[observer])
+    house = House(pipeline, make_subscription())
+    (first,) = house.send()
+    left = lost(house, first)
+    (again,) = house.engine.resume([left])
+    assert (again.kind, again.last.number) == (OutcomeKind.DELIVERED, 3)
+    assert observer.records == [first, left, again]
+    assert "reason=worker_lost" in caplog.text
+
+
+def test_what_is_resumed_has_the_terms_of_its_event_or_those_it_travelled_with() -> None:
+    transport = RecordingTransport(says_status(500))
+    house = House(transport, make_subscription())
+    (first,) = house.send()
+    list(house.engine.resume([first]))
+    list(house.engine.resume([first], evolve(TERMS, timeout=1.5)))
+    assert [one.timeout for one in transport.requests] == [3.0, 3.0, 1.5]
+
+
+@pytest.mark.parametrize(("retries", "attempts"), [(0, 3), (2, 3), (4, 5)])
+def test_a_delivery_whose_attempts_are_lost_is_given_up_in_the_end(
+    retries: int, attempts: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    transport = RecordingTransport()
+    terms = Terms(timeout=3.0, retry=RetryPolicy.fixed(times=retries, delay=60))
+    house = House(transport, make_subscription(), terms=terms)
+    (left,) = house.engine.keep(house.dispatch(), "no broker")
+    for _ in range(attempts):
+        left = lost(house, left)
+    (record,) = house.engine.resume([left])
+    assert transport.requests == []
+    assert (record.kind, record.last.outcome.reason) == (OutcomeKind.FAILED, Reason.WORKER_LOST)
+    assert (record.last.number, house.state(record)) == (attempts + 1, DeliveryState.FAILED)
+    assert "this may be what ends them" in caplog.text
+
+
+@pytest.mark.parametrize("retries", [0, 4])
+def test_a_delivery_is_attempted_as_long_as_fewer_attempts_were_lost(retries: int) -> None:
+    terms = Terms(timeout=3.0, retry=RetryPolicy.fixed(times=retries, delay=60))
+    house = House(RecordingTransport(), make_subscription(), terms=terms)
+    (left,) = house.engine.keep(house.dispatch(), "no broker")
+    for _ in range(max(retries + 1, 3) - 1):
+        left = lost(house, left)
+    assert [one.kind for one in house.engine.resume([left])] == [OutcomeKind.DELIVERED]
+
+
+def test_a_replay_is_attempted_however_many_attempts_were_lost() -> None:
+    house = House(RecordingTransport(), make_subscription())
+    (left,) = house.engine.keep(house.dispatch(), "no broker")
+    for _ in range(9):
+        left = lost(house, left)
+    assert house.engine.replay(left.id).kind is OutcomeKind.DELIVERED
+
+
+def test_what_cannot_be_queued_is_kept_for_each_subscription_and_is_due_at_once() -> None:
+    transport = RecordingTransport()
+    house = House(transport, make_subscription(1), static=[make_subscription(2)])
+    kept = list(house.engine.keep(house.dispatch({"id": 42}), "no broker"))
+    assert [one.subscription_id.int for one in kept] == [1, 2]
+    for record in kept:
+        assert (record.kind, record.last.outcome.reason) == (OutcomeKind.RETRY, Reason.NOT_QUEUED)
+        assert (record.last.number, record.next_attempt_at) == (0, NOW)
+        assert record.last.detail == "no broker"
+        assert house.store.delivery(record.id) == record
+    assert transport.requests == []
+
+
+def test_what_was_kept_is_delivered_as_a_first_attempt() -> None:
+    transport = RecordingTransport()
+    house = House(transport, make_subscription())
+    (kept,) = house.engine.keep(house.dispatch({"id": 42}), "no broker")
+    (record,) = house.engine.run_due()
+    assert (record.id, record.kind, record.last.number) == (kept.id, OutcomeKind.DELIVERED, 1)
+    assert [one.body for one in transport.requests] == [b'{"id":42}']
+
+
+def test_a_message_that_is_kept_twice_is_delivered_once() -> None:
+    house = House(RecordingTransport(), make_subscription())
+    dispatch = house.dispatch()
+    for _ in range(2):
+        list(house.engine.keep(dispatch, "no broker"))
+    assert len(list(house.engine.run_due())) == 1
+
+
+def test_what_is_kept_in_a_content_type_that_cannot_be_written_ends_unsent() -> None:
+    transport = RecordingTransport()
+    house = House(transport, make_subscription(1, content_type="text/csv"))
+    (kept,) = house.engine.keep(house.dispatch(), "no broker")
+    assert kept.last.outcome.reason is Reason.NOT_SERIALIZABLE
+    list(house.engine.run_due())
+    assert house.state(kept) is DeliveryState.FAILED
+    assert transport.requests == []
+
+
+def test_an_event_that_is_not_declared_here_has_the_general_terms() -> None:
+    house = House(RecordingTransport())
+    assert house.engine.terms("order.created") is house.engine.terms("elsewhere.declared") is house.terms
+
+
+def test_the_engine_gives_its_store_and_its_clock() -> None:
+    house = House(RecordingTransport())
+    assert house.engine.store is house.store
+    assert house.engine.clock() == NOW
+
+
+def test_a_dispatcher_can_tell_something_in_the_delivery_log(caplog: pytest.LogCaptureFixture) -> None:
+    House(RecordingTransport()).engine.tell(logging.WARNING, "task.held", {"task": "thornsdk.deliver"})
+    (record,) = caplog.records
+    assert (record.name, record.levelno) == ("thornsdk", logging.WARNING)
+    assert record.getMessage() == "task.held task=thornsdk.deliver"
 
 
 # A thousand

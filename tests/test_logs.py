@@ -237,6 +237,47 @@ def test_a_message_that_is_not_sent_is_told(caplog: pytest.LogCaptureFixture) ->
     ]
 
 
+@pytest.mark.parametrize(
+    ("state", "level"), [(ReceiptState.QUEUED, logging.INFO), (ReceiptState.STORED, logging.WARNING)]
+)
+def test_a_message_that_a_broker_should_take_is_told(
+    state: ReceiptState, level: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "thornsdk")
+    receipt = Receipt(
+        message_id=make_record().message_id, event="order.created", dispatcher="celery", state=state
+    )
+    DeliveryLog().message_taken(receipt)
+    (record,) = caplog.records
+    assert record.levelno == level
+    assert record.getMessage() == (
+        f"message.{state} message_id={receipt.message_id} event_name=order.created dispatcher=celery"
+    )
+
+
+def test_a_message_that_travels_in_a_task_is_told_with_the_id_of_the_task(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "thornsdk")
+    receipt = Receipt(
+        message_id=make_record().message_id,
+        event="order.created",
+        dispatcher="celery",
+        state=ReceiptState.QUEUED,
+        task_id="a-task",
+    )
+    DeliveryLog().message_taken(receipt)
+    assert records_of(caplog) == [
+        {
+            "event": "message.queued",
+            "message_id": str(receipt.message_id),
+            "event_name": "order.created",
+            "dispatcher": "celery",
+            "task": "a-task",
+        }
+    ]
+
+
 def test_a_subscription_that_is_disabled_is_told(caplog: pytest.LogCaptureFixture) -> None:
     DeliveryLog().subscription_disabled(make_subscription(owner="acme"), "answered 410")
     assert records_of(caplog) == [

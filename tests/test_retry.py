@@ -87,6 +87,15 @@ def test_a_fixed_policy_waits_equally_long_before_each_attempt() -> None:
     assert RetryPolicy.fixed(times=3, delay=60) == RetryPolicy((60.0, 60.0, 60.0))
 
 
+@pytest.mark.parametrize(
+    ("policy", "attempts"),
+    [(RetryPolicy.never(), 1), (RetryPolicy.fixed(times=3, delay=60), 4), (RetryPolicy(), 10)],
+)
+def test_a_policy_says_how_many_attempts_it_allows(policy: RetryPolicy, attempts: int) -> None:
+    assert policy.attempts == attempts
+    assert policy.wait_after(attempts, lambda: 0.0) is None
+
+
 def test_a_policy_that_never_retries_gives_up_at_once() -> None:
     assert judged(Response(status=500), policy=RetryPolicy.never()) == Outcome(
         OutcomeKind.FAILED, Reason.STATUS

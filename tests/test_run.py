@@ -10,6 +10,7 @@ from attrs import evolve
 from conftest import FakeClock
 from support.stages import (
     NOW,
+    TERMS,
     ProgrammedTransport,
     RecordingSigner,
     RecordingTransport,
@@ -32,7 +33,6 @@ from thornsdk import (
     Reason,
     Request,
     Response,
-    RetryPolicy,
     Subscription,
     Terms,
     Transport,
@@ -45,8 +45,6 @@ from thornsdk.planned import Conditions
 from thornsdk.run import Run
 from thornsdk_plugins.hook_hmac import HookHmacSigner
 from thornsdk_plugins.standard_webhooks import StandardWebhooksSigner
-
-TERMS = Terms(timeout=3.0, retry=RetryPolicy.fixed(times=2, delay=60))
 
 
 def plan(subscription: Subscription, terms: Terms = TERMS, number: int = 1) -> Planned:

@@ -1,6 +1,7 @@
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from thornsdk import URL, AddressRules, RetryPolicy, Secret, Settings
 from thornsdk.errors import SettingError
-from thornsdk.setting_kinds import load_callable
+from thornsdk.setting_kinds import full_name, load_callable
 from thornsdk.settings import SettingsOptions, setting_fields, setting_name
 
 SCHEDULE = {"THORN_RETRY_SCHEDULE": [1]}
@@ -66,6 +67,12 @@ def read(name: str, value: object) -> object:
         ("CONCURRENCY", "1", 1),
         ("CONCURRENCY", "1000", 1000),
         ("CA_BUNDLE", "/etc/ca.pem", "/etc/ca.pem"),
+        ("CHUNKSIZE", "1", 1),
+        ("CHUNKSIZE", "10000", 10_000),
+        ("BROKER_URL", "redis://localhost/0", "redis://localhost/0"),
+        ("BROKER_FALLBACK", "yes", True),
+        ("LANES", "1", 1),
+        ("LANES", "1000", 1000),
         ("PLUGINS_BLOCK", "one,two", frozenset({"one", "two"})),
     ],
 )
@@ -100,6 +107,10 @@ def test_a_setting_is_read_from_the_environment(name: str, text: str, value: obj
         ("ALLOW_PORTS", range(1, 3), frozenset({1, 2})),
         ("ALLOW_PORTS", [65535], frozenset({65535})),
         ("CA_BUNDLE", None, None),
+        ("CHUNKSIZE", 100, 100),
+        ("BROKER_URL", None, None),
+        ("BROKER_FALLBACK", False, False),
+        ("LANES", 4, 4),
         ("PLUGINS_BLOCK", {"one"}, frozenset({"one"})),
     ],
 )
@@ -168,6 +179,15 @@ TAKES = {setting_name(one): one.metadata["takes"] for one in setting_fields()}
         ("CONCURRENCY", 1001),
         ("CONCURRENCY", "many"),
         ("CA_BUNDLE", ""),
+        ("CHUNKSIZE", "0"),
+        ("CHUNKSIZE", 10_001),
+        ("CHUNKSIZE", "all"),
+        ("CHUNKSIZE", None),
+        ("BROKER_FALLBACK", "perhaps"),
+        ("BROKER_FALLBACK", 1),
+        ("LANES", "0"),
+        ("LANES", 1001),
+        ("LANES", 1.5),
         ("PLUGINS_BLOCK", 5),
     ],
 )
@@ -193,6 +213,9 @@ def test_a_wrong_value_is_an_error_that_names_the_setting_the_value_and_what_it_
         ("SUBSCRIBERS", "https://user:hunter2@a.example", ""),
         ("SUBSCRIBERS", ["hunter2"], ""),
         ("SUBSCRIBERS", {5: "hunter2"}, ""),
+        ("BROKER_URL", "", ""),
+        ("BROKER_URL", 5, ""),
+        ("BROKER_URL", ["redis://:hunter2@localhost/0"], ""),
     ],
 )
 def test_a_hidden_value_is_never_shown(name: str, given: object, told: str) -> None:
@@ -206,7 +229,11 @@ def test_a_hidden_value_is_never_shown(name: str, given: object, told: str) -> N
 
 def test_settings_show_no_hidden_value() -> None:
     settings = Settings.from_mapping(
-        {"THORN_SECRET": "hunter2", "THORN_SUBSCRIBERS": {"*": "https://a.example/?key=hunter2"}}
+        {
+            "THORN_SECRET": "hunter2",
+            "THORN_SUBSCRIBERS": {"*": "https://a.example/?key=hunter2"},
+            "THORN_BROKER_URL": "redis://:hunter2@localhost/0",
+        }
     )
     assert "hunter2" not in repr(settings)
 
@@ -329,6 +356,32 @@ def test_a_callable_that_cannot_be_loaded_is_an_error_that_says_why(reference: s
     assert str(caught.value) == (
         f"THORN_RECIPIENT_VALIDATORS is {reference!r}; it takes callables, or their `module:name` ({told})"
     )
+
+
+class Check:
+    """Can be called, and has no name of its own."""
+
+    def __call__(self) -> None:
+        pass
+
+    def method(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("item", "name"),
+    [
+        (json.dumps, "json:dumps"),
+        (Check, f"{__name__}:Check"),
+        (Check().method, f"{__name__}:Check.method"),
+        (Check(), f"{__name__}:Check"),
+        (partial(json.dumps), "functools:partial"),
+    ],
+)
+def test_a_callable_has_a_name_that_is_the_same_in_every_process(
+    item: Callable[..., object], name: str
+) -> None:
+    assert full_name(item) == name
 
 
 def test_a_module_that_breaks_when_it_is_imported_is_named_without_the_text_of_its_error(

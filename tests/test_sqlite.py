@@ -330,6 +330,8 @@ def test_an_error_that_sqlite_gives_no_name_to_is_told(store: SqliteStore) -> No
         lambda store: list(store.matching(EVENT)),
         lambda store: list(store.deliveries()),
         lambda store: store.claim_due(NOW, NOW, 1),
+        lambda store: store.take(uuid4(), NOW, delivery(due=NOW)),
+        lambda store: store.identity,
     ],
 )
 def test_a_store_that_was_closed_says_so(
@@ -423,6 +425,58 @@ store.close()
 """
     claimed = "".join(finish(process) for process in [start(path, script) for _ in range(3)]).split()
     assert (len(claimed), set(claimed)) == (60, ids)
+
+
+def test_processes_take_each_delivery_once(store: SqliteStore, path: Path, start: Start) -> None:
+    ids = set()
+    for _ in range(60):
+        store.record(one := delivery(due=NOW))
+        ids.add(str(one.id))
+    script = """
+due = list(store.deliveries())
+print("ready", flush=True)
+sys.stdin.readline()
+for one in due:
+    if store.take(one.id, NOW, one.due_at(NOW + MINUTE)):
+        print(one.id)
+store.close()
+"""
+    processes = [start(path, script) for _ in range(3)]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    taken = "".join(finish(process) for process in processes).split()
+    assert (len(taken), set(taken)) == (60, ids)
+
+
+def test_a_file_has_one_identity_for_all_who_open_it(store: SqliteStore, path: Path, start: Start) -> None:
+    with closing(SqliteStore(path)) as other:
+        assert store.identity == other.identity
+    assert finish(start(path, "print(store.identity); store.close()")).strip() == store.identity
+
+
+def test_each_file_has_an_identity_of_its_own(store: SqliteStore, tmp_path: Path) -> None:
+    with closing(SqliteStore(tmp_path / "other.db")) as other:
+        assert len({store.identity, other.identity}) == 2
+
+
+def test_a_forked_child_sees_the_same_identity(path: Path, start: Start) -> None:
+    script = """
+import os
+seen = store.identity
+if os.fork() == 0:
+    print(store.identity == seen, flush=True)
+    store.close()
+    sys.exit()
+os.wait()
+print(store.identity == seen)
+store.close()
+"""
+    assert finish(start(path, script)).splitlines() == ["True", "True"]
 
 
 _FORKS = """

@@ -171,6 +171,21 @@ def test_only_subscribers_of_matching_patterns_want_an_event() -> None:
     assert [one.url.host for one in subscribers.fixed()] == ["a.example", "b.example"]
 
 
+def test_what_an_event_requires_is_named_by_ids_and_callables_without_asking_them() -> None:
+    ASKED.clear()
+    subscribers = static([URL_TEXT, by_tenant, {"url": URL_TEXT, "owner": "acme", "id": str(ID)}])
+    assert list(subscribers.requirements("order.created")) == [
+        f"the static subscriber {only(URL_TEXT).id}",
+        f"the callable {__name__}:by_tenant",
+        f"the static subscriber {ID}",
+    ]
+    assert ASKED == []
+
+
+def test_an_event_requires_nothing_of_subscribers_of_other_events() -> None:
+    assert list(static([URL_TEXT, by_tenant]).requirements("cart")) == []
+
+
 def test_subscribers_can_be_added() -> None:
     subscribers = StaticSubscribers({}, SECRET, "THORN_SUBSCRIBERS")
     subscribers.add("order.*", URL_TEXT)

@@ -1,9 +1,12 @@
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from datetime import timedelta
+from datetime import datetime, timedelta
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from uuid import uuid4
+from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -16,6 +19,7 @@ from support.records import MINUTE, NOW, delivery, subscription
 from thornsdk import (
     Attempt,
     Audience,
+    DeliveryRecord,
     DeliveryState,
     Outcome,
     OutcomeKind,
@@ -337,9 +341,89 @@ def test_what_is_claimed_is_due_again_when_the_claim_has_ended(store: Store) -> 
     assert [claimed.id for claimed in store.claim_due(NOW + MINUTE, NOW + 2 * MINUTE, 1)] == [one.id]
 
 
+def lost(record: DeliveryRecord, due: datetime) -> DeliveryRecord:
+    """What is known of a delivery that somebody takes and never tells of again."""
+    return evolve(record, last=evolve(delivery(at=NOW + MINUTE, due=due).last, number=record.last.number + 1))
+
+
+def test_what_is_due_at_just_that_moment_is_taken(store: Store) -> None:
+    one, other = delivery(due=NOW), delivery(due=NOW)
+    store.record(one)
+    store.record(other)
+    taken = lost(one, NOW + 2 * MINUTE)
+    assert store.take(one.id, NOW, taken) is True
+    assert (store.delivery(one.id), store.delivery(other.id)) == (taken, other)
+
+
+def test_what_is_taken_is_pending_and_due_when_it_says(store: Store) -> None:
+    one = delivery(due=NOW)
+    store.record(one)
+    store.take(one.id, NOW, lost(one, NOW + 2 * MINUTE))
+    assert [pending.id for pending in store.deliveries(DeliveryState.PENDING)] == [one.id]
+    assert store.claim_due(NOW + MINUTE, NOW + 9 * MINUTE, 9) == []
+    assert [due.id for due in store.claim_due(NOW + 2 * MINUTE, NOW + 9 * MINUTE, 9)] == [one.id]
+
+
+@pytest.mark.parametrize("other", [-timedelta(microseconds=1), timedelta(microseconds=1), MINUTE])
+def test_what_is_due_at_another_moment_is_left_as_it_is(store: Store, other: timedelta) -> None:
+    one = delivery(due=NOW)
+    store.record(one)
+    assert store.take(one.id, NOW + other, lost(one, NOW + 2 * MINUTE)) is False
+    assert store.delivery(one.id) == one
+
+
+def test_what_was_taken_or_claimed_is_not_taken_again_at_the_same_moment(store: Store) -> None:
+    one, other = delivery(due=NOW), delivery(due=NOW + MINUTE)
+    store.record(one)
+    store.record(other)
+    store.claim_due(NOW, NOW + 2 * MINUTE, 1)
+    assert store.take(one.id, NOW, lost(one, NOW + 3 * MINUTE)) is False
+    assert store.take(other.id, NOW + MINUTE, lost(other, NOW + 3 * MINUTE)) is True
+    assert store.take(other.id, NOW + MINUTE, lost(other, NOW + 3 * MINUTE)) is False
+
+
+@pytest.mark.parametrize("kind", [OutcomeKind.DELIVERED, OutcomeKind.FAILED, OutcomeKind.BLOCKED])
+def test_what_has_ended_is_not_taken(store: Store, kind: OutcomeKind) -> None:
+    one = delivery(kind)
+    store.record(one)
+    assert store.take(one.id, NOW, lost(one, NOW + MINUTE)) is False
+    assert store.delivery(one.id) == one
+
+
+def test_what_is_not_there_is_not_taken(store: Store) -> None:
+    one = delivery(due=NOW)
+    assert store.take(one.id, NOW, lost(one, NOW + MINUTE)) is False
+    assert store.delivery(one.id) is None
+
+
+def test_a_moment_of_another_zone_is_the_same_moment_to_take_at(store: Store) -> None:
+    one = delivery(due=NOW)
+    store.record(one)
+    assert store.take(one.id, NOW.astimezone(ZoneInfo("Asia/Tokyo")), lost(one, NOW + MINUTE)) is True
+
+
+def test_of_many_threads_that_take_a_delivery_one_succeeds(store: Store) -> None:
+    records = [delivery(due=NOW) for _ in range(50)]
+    for one in records:
+        store.record(one)
+    together = threading.Barrier(8)
+
+    def work(_: int) -> list[UUID]:
+        together.wait(timeout=20)
+        return [one.id for one in records if store.take(one.id, NOW, lost(one, NOW + MINUTE))]
+
+    with ThreadPoolExecutor(8) as threads:
+        won = list(chain.from_iterable(threads.map(work, range(8))))
+    assert sorted(won) == sorted(one.id for one in records)
+
+
 def test_closing_twice_does_no_harm(store: Store) -> None:
     store.close()
     store.close()
+
+
+def test_the_memory_store_is_seen_by_no_other_process_and_has_no_identity() -> None:
+    assert MemoryStore().identity is None
 
 
 @pytest.mark.parametrize("state", [DeliveryState.DELIVERED, DeliveryState.PENDING])

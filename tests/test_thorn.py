@@ -11,7 +11,9 @@ import pytest
 from conftest import FakeClock, OpenEndpoint, OpenThorn
 from support.endpoint import Endpoint, Handler, Seen, answers, hangs, in_turn
 from support.stages import (
+    RecordingDispatcher,
     RecordingTransport,
+    make_dispatch,
     make_pipeline,
     make_subscription,
     says_status,
@@ -32,6 +34,7 @@ from thornsdk import (
 from thornsdk.errors import (
     ClosedError,
     ConfigurationError,
+    DispatchError,
     InvalidEventName,
     InvalidHeader,
     InvalidPattern,
@@ -641,6 +644,50 @@ def test_the_default_dispatcher_ends_when_every_request_has_ended(
         thorn.subscribe("*", f"{endpoint.url}/{number}")
     assert thorn.event("order.created").send({}).outcomes.delivered == 5
     assert len(answered) == 5
+
+
+def test_a_message_that_a_dispatcher_only_takes_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "thornsdk")
+    pipeline = make_pipeline([RecordingTransport()], dispatcher=RecordingDispatcher())
+    with Thorn(pipeline=pipeline) as thorn:
+        receipt = thorn.event("order.created").send({})
+    assert receipt.state is ReceiptState.QUEUED
+    assert caplog.messages == [
+        f"message.queued message_id={receipt.message_id} event_name=order.created dispatcher=recording"
+    ]
+
+
+def test_a_message_that_a_dispatcher_cannot_take_is_an_error_of_send() -> None:
+    dispatcher = RecordingDispatcher(room=0)
+    with Thorn(pipeline=make_pipeline([RecordingTransport()], dispatcher=dispatcher)) as thorn:
+        event = thorn.event("order.created")
+        with pytest.raises(DispatchError) as caught:
+            event.send({})
+    assert str(caught.value) == "the dispatcher 'recording' could not take the message: there is no room"
+
+
+def partners_only(url: URL) -> None:
+    """Refuses nothing today."""
+
+
+def test_another_process_can_be_told_what_an_event_requires() -> None:
+    subscribers = {"order.*": make_subscription(1), "cart": make_subscription(2)}
+    with Thorn(
+        pipeline=make_pipeline([RecordingTransport()]), subscribers=subscribers, recipient_validators=[print]
+    ) as thorn:
+        thorn.event("order.created", subscribers=make_subscription(3), recipient_validators=[partners_only])
+        general = {f"the static subscriber {UUID(int=1)}", "the recipient validator builtins:print"}
+        own = {f"the static subscriber {UUID(int=3)}", f"the recipient validator {__name__}:partners_only"}
+        assert thorn.deliverer.requirements("order.created") == general | own
+        assert thorn.deliverer.requirements("order.deleted") == general
+
+
+def test_what_is_left_to_deliver_goes_by_the_deliverer(thorn: Thorn, transport: RecordingTransport) -> None:
+    thorn.subscribe("*", HTTPS)
+    deliverer, dispatch = thorn.deliverer, make_dispatch({"id": 42})
+    (record,) = deliverer.deliver(dispatch, deliverer.matching(dispatch.audience))
+    assert list(thorn.deliveries()) == [record]
+    assert [one.body for one in transport.requests] == [b'{"id":42}']
 
 
 # Life

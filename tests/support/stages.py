@@ -2,30 +2,40 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from attrs import define, field
 
 from thornsdk import (
     Attempt,
+    Audience,
+    Bodies,
+    Deliverer,
     Delivery,
     DeliveryRecord,
+    Dispatch,
     Dispatcher,
     Exchange,
+    Message,
     Outcome,
     OutcomeKind,
     Pipeline,
     Reason,
+    Receipt,
+    ReceiptState,
     Request,
     Response,
+    RetryPolicy,
     Serializer,
     Signer,
     Store,
     Subscription,
+    Terms,
     Transport,
     exchange,
     to_plain,
 )
+from thornsdk.errors import DispatchError
 from thornsdk.typing import Headers
 from thornsdk_plugins.default import DefaultDispatcher
 from thornsdk_plugins.hook_hmac import HookHmacSigner
@@ -33,6 +43,7 @@ from thornsdk_plugins.json import JsonSerializer
 from thornsdk_plugins.memory import MemoryStore
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+TERMS = Terms(timeout=3.0, retry=RetryPolicy.fixed(times=2, delay=60))
 
 Answer = Callable[[Request], Response]
 SendMany = Callable[[Iterable[Request]], Iterator[Exchange]]
@@ -105,6 +116,34 @@ def answered(request: Request, answer: Answer = accepts) -> Exchange:
     return exchange(answer, request)
 
 
+class RecordingDispatcher(Dispatcher):
+    """Keeps the messages that it is given, as a broker does; with room for so many, it takes no more."""
+
+    def __init__(self, room: float = float("inf")) -> None:
+        self.room = room
+        self.taken: list[Dispatch] = []
+
+    @property
+    def name(self) -> str:
+        return "recording"
+
+    @property
+    def bodies(self) -> list[object]:
+        """What the messages say, as JSON."""
+        return [one.bodies.in_type("application/json") for one in self.taken]
+
+    def dispatch(self, dispatch: Dispatch, deliverer: Deliverer) -> Receipt:
+        if self.room <= len(self.taken):
+            raise DispatchError(self.name, "there is no room")
+        self.taken.append(dispatch)
+        return Receipt(
+            message_id=dispatch.message.id,
+            event=dispatch.message.event,
+            dispatcher=self.name,
+            state=ReceiptState.QUEUED,
+        )
+
+
 @define(eq=False)
 class RecordingSigner:
     """Keeps what it signs; raises for the subscriptions that it is told to."""
@@ -170,6 +209,25 @@ def make_pipeline(
         dispatcher=DefaultDispatcher() if dispatcher is None else dispatcher,
         store=MemoryStore() if store is None else store,
         observers=observers,
+    )
+
+
+def make_dispatch(
+    payload: object = 42,
+    *,
+    serializers: Iterable[Serializer] = (JsonSerializer(),),
+    terms: Terms = TERMS,
+    sender: str | None = None,
+    broadcast: bool = False,
+    at: datetime = NOW,
+) -> Dispatch:
+    """A message of the event ``order.created`` on its way."""
+    event = "order.created"
+    return Dispatch(
+        message=Message[object](id=uuid4(), event=event, payload=payload, created_at=at, sender=sender),
+        audience=Audience(event=event, sender=sender, broadcast=broadcast),
+        bodies=Bodies({one.content_type: one for one in serializers}, payload),
+        terms=terms,
     )
 
 

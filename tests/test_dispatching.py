@@ -1,0 +1,137 @@
+from collections.abc import Iterator
+
+import pytest
+
+from support.stages import (
+    CountingSerializer,
+    RecordingDispatcher,
+    RecordingTransport,
+    make_dispatch,
+    make_pipeline,
+)
+from thornsdk import Bodies, Deliverer, Dispatch, Dispatcher, Receipt, Thorn
+from thornsdk.errors import DispatchError, SerializationError
+from thornsdk_plugins.default import DefaultDispatcher
+from thornsdk_plugins.disabled import DisabledDispatcher
+
+JSON = "application/json"
+FORM = "application/x-www-form-urlencoded"
+
+
+@pytest.fixture
+def deliverer() -> Iterator[Deliverer]:
+    with Thorn(pipeline=make_pipeline([RecordingTransport()])) as thorn:
+        yield thorn.deliverer
+
+
+# Bodies
+
+
+def test_a_body_is_written_when_it_is_first_asked_for_and_then_no_more() -> None:
+    json, form = CountingSerializer(JSON), CountingSerializer(FORM)
+    bodies = Bodies({JSON: json, FORM: form}, 42)
+    assert [bodies.in_type(JSON) for _ in range(3)] == [b"42"] * 3
+    assert (json.count, form.count) == (1, 0)
+
+
+def test_all_bodies_are_those_of_all_serializers_and_then_written_no_more() -> None:
+    json, form = CountingSerializer(JSON), CountingSerializer(FORM)
+    bodies = Bodies({JSON: json, FORM: form}, 42)
+    bodies.in_type(JSON)
+    assert bodies.in_all_types() == bodies.in_all_types() == {JSON: b"42", FORM: b"42"}
+    assert (json.count, form.count) == (1, 1)
+
+
+def test_a_body_that_cannot_be_written_is_tried_once_and_harms_no_other() -> None:
+    problem = SerializationError("$.id", "it is too long")
+    form = CountingSerializer(FORM, problem)
+    bodies = Bodies({JSON: CountingSerializer(JSON), FORM: form}, 42)
+    assert bodies.in_all_types() == bodies.in_all_types() == {JSON: b"42", FORM: problem}
+    assert form.count == 1
+
+
+def test_a_serializer_that_raises_something_else_is_told_with_its_cause() -> None:
+    cause = LookupError("told nowhere")
+    problem = Bodies({JSON: CountingSerializer(JSON, cause)}, 42).in_type(JSON)
+    assert isinstance(problem, SerializationError)
+    assert problem.problem.startswith("the serializer raised LookupError at stages.py:")
+    assert "told nowhere" not in str(problem)
+    assert problem.__cause__ is cause
+
+
+def test_a_content_type_that_no_serializer_writes_is_a_problem_of_that_type() -> None:
+    bodies = Bodies({JSON: CountingSerializer(JSON)}, 42)
+    problem = bodies.in_type("text/csv")
+    assert isinstance(problem, SerializationError)
+    assert problem.problem == "no serializer writes text/csv"
+
+
+def test_bodies_that_were_written_before_are_given_as_they_are() -> None:
+    problem = SerializationError("$.id", "it is too long")
+    bodies = Bodies.written({JSON: b"42", FORM: problem})
+    assert bodies.in_all_types() == {JSON: b"42", FORM: problem}
+    assert (bodies.in_type(JSON), bodies.in_type(FORM)) == (b"42", problem)
+
+
+def test_of_bodies_that_were_written_before_there_are_no_others() -> None:
+    problem = Bodies.written({JSON: b"42"}).in_type(FORM)
+    assert isinstance(problem, SerializationError)
+    assert problem.problem == f"no serializer writes {FORM}"
+
+
+def test_a_dispatch_shows_no_body() -> None:
+    assert "Bodies" not in repr(make_dispatch("hidden"))
+
+
+# Dispatchers
+
+
+@pytest.mark.parametrize("kind", [DefaultDispatcher, DisabledDispatcher])
+def test_the_built_in_ones_are_dispatchers(kind: type[Dispatcher]) -> None:
+    made = kind()
+    assert isinstance(made, Dispatcher)
+    made.close()
+    made.close()
+
+
+def test_a_dispatcher_that_says_nothing_else_takes_several_messages_in_turn(deliverer: Deliverer) -> None:
+    dispatcher = RecordingDispatcher()
+    dispatches = [make_dispatch(number) for number in range(3)]
+    receipts = list(dispatcher.dispatch_many(dispatches, deliverer))
+    assert dispatcher.taken == dispatches
+    assert [one.message_id for one in receipts] == [one.message.id for one in dispatches]
+
+
+def test_each_receipt_comes_when_its_message_was_taken(deliverer: Deliverer) -> None:
+    dispatcher = RecordingDispatcher()
+    receipts = dispatcher.dispatch_many([make_dispatch(number) for number in range(3)], deliverer)
+    counts = [len(dispatcher.taken) for _ in receipts]
+    assert counts == [1, 2, 3]
+
+
+def test_a_message_that_cannot_be_taken_ends_the_turn(deliverer: Deliverer) -> None:
+    dispatcher = RecordingDispatcher(room=2)
+    receipts: list[Receipt] = []
+    with pytest.raises(DispatchError, match="there is no room"):
+        receipts.extend(dispatcher.dispatch_many([make_dispatch(number) for number in range(4)], deliverer))
+    assert dispatcher.bodies == [b"0", b"1"]
+    assert len(receipts) == 2
+
+
+class Structural:
+    """Inherits from nothing, and is a dispatcher all the same."""
+
+    name = "structural"
+
+    def dispatch(self, dispatch: Dispatch, deliverer: Deliverer) -> Receipt:
+        return DisabledDispatcher().dispatch(dispatch, deliverer)
+
+    def dispatch_many(self, dispatches: list[Dispatch], deliverer: Deliverer) -> Iterator[Receipt]:
+        return (self.dispatch(one, deliverer) for one in dispatches)
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_dispatcher_needs_no_base_class() -> None:
+    assert isinstance(Structural(), Dispatcher)

@@ -175,20 +175,26 @@ def test_requests_are_read_in_the_callers_thread(endpoint: Endpoint, transport: 
     assert read_in == {threading.get_ident()}
 
 
-@pytest.mark.parametrize("width", [1, 2, 3])
+@pytest.mark.parametrize("width", [1, 2, 3, 20])
+@pytest.mark.parametrize("pause", [0, 0.02], ids=["at once", "after a while"])
 def test_no_more_requests_are_taken_than_are_in_flight(
-    width: int, endpoint: Endpoint, open_transport: OpenTransport
+    width: int, pause: float, open_endpoint: OpenEndpoint, open_transport: OpenTransport
 ) -> None:
+    def answers_after_a_pause(handler: Handler, _: Seen) -> None:
+        handler.wait(pause)
+        handler.answer(200)
+
+    endpoint = open_endpoint(answers_after_a_pause)
     taken: list[Request] = []
 
     def requests() -> Iterator[Request]:
-        for _ in range(20):
+        for _ in range(40):
             taken.append(request_to(endpoint.url))
             yield taken[-1]
 
     for given, _ in enumerate(open_transport(concurrency=width).send_many(requests())):
         assert len(taken) - given <= width
-    assert len(taken) == 20
+    assert len(taken) == 40
     assert endpoint.connections <= width
 
 

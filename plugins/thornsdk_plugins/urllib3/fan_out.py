@@ -57,6 +57,8 @@ def _in_bunches(crew: "_Crew", stream: Iterator[Request], size: int) -> Iterator
 
 def _side_by_side(crew: "_Crew", stream: Iterator[Request], width: int) -> Iterator[Exchange]:
     """Sends each request in a thread of its own."""
+    while crew.in_flight >= width:  # The bunch that got stuck may be as large.
+        yield from crew.ended()
     for request in stream:
         crew.hand_over(deque([request]))
         while crew.in_flight == width or (crew.in_flight and crew.has_ended()):

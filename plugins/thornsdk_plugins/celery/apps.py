@@ -59,8 +59,11 @@ def own_app(broker_url: str, *, visibility: float | None = None) -> Celery:
         broker_url: The broker.
         visibility: With Redis, after how many seconds a message whose worker died is given to another one.
     """
-    app = Celery("thornsdk", broker=broker_url, set_as_current=False)
+    app = Celery("thornsdk", set_as_current=False)
     app.conf.update(
+        # Given so, it counts more than CELERY_BROKER_URL, which is about other apps.
+        broker_read_url=broker_url,
+        broker_write_url=broker_url,
         task_default_queue=QUEUE,
         task_serializer="json",
         accept_content=["json"],

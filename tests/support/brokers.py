@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, Self
 
 import pytest
+from amqp.basic_message import Message as AmqpMessage
 from amqp.exceptions import NotFound, PreconditionFailed
 from attrs import field, frozen
 from kombu import Connection
@@ -59,19 +60,24 @@ class Queued:
 
 def take_all(url: str, *queues: str) -> list[Queued]:
     """Takes everything out of queues, and gives it in its order; by default out of all of ours."""
+    taken: list[Queued] = []
     with Connection(url) as connection:
-        return [one for queue in queues or QUEUES for one in _take(connection, queue)]
+        channel: Any = connection.channel()
+        for queue in queues or QUEUES:
+            try:
+                taken.extend(_take(channel, queue))
+            except NotFound:  # RabbitMQ closes the channel of who asks for a queue that is not there.
+                channel = connection.channel()
+    return taken
 
 
-def _take(connection: Connection, queue: str) -> Iterator[Queued]:
-    channel: Any = connection.channel()
-    with suppress(NotFound):
-        while (message := channel.basic_get(queue, no_ack=True)) is not None:
-            taken = message if hasattr(message, "decode") else channel.message_to_python(message)
-            raw = taken.body if isinstance(taken.body, bytes) else taken.body.encode()
-            (document,), _, _ = taken.decode()
-            yield Queued(queue, taken.headers, document, raw)
-        channel.close()
+def _take(channel: Any, queue: str) -> Iterator[Queued]:
+    while (message := channel.basic_get(queue, no_ack=True)) is not None:
+        # The client of AMQP gives a message of its own.
+        taken = channel.message_to_python(message) if isinstance(message, AmqpMessage) else message
+        raw = taken.body if isinstance(taken.body, bytes) else taken.body.encode()
+        (document,), _, _ = taken.decode()
+        yield Queued(queue, taken.headers, document, raw)
 
 
 class RedisServer:

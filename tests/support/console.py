@@ -18,8 +18,23 @@ def evaluate_console(example: Example) -> None:
         words = shlex.split(command)
         if words[0] == "thornsdk":
             _run(words[1:], shown)
+        elif words[0] == "celery":
+            _check_celery(words[1:])
         elif words[0].startswith("scripts/"):
             assert (ROOT / words[0]).exists(), f"there is no {words[0]}"
+
+
+def _check_celery(words: list[str]) -> None:
+    """Checks that Celery knows the command and its options. Workers have tests of their own."""
+    bin_ = pytest.importorskip("celery.bin.celery")
+    from thornsdk_plugins.celery.apps import own_app
+
+    option, app, command, *options = words
+    assert (option, app) == ("-A", "thornsdk_plugins.celery")
+    found = bin_.celery.commands[command]
+    around = bin_.celery.make_context("celery", [], resilient_parsing=True)
+    around.obj = bin_.CLIContext(app=own_app("memory://"), no_color=True, workdir=None)
+    found.make_context(command, options, parent=around).close()
 
 
 def _commands(text: str) -> list[tuple[str, str]]:

@@ -18,6 +18,7 @@ from attrs import define, field
 from sybil import Sybil
 from sybil.parsers.myst import CodeBlockParser, PythonCodeBlockParser, SkipParser
 
+from support.brokers import redis_for_tests
 from support.console import evaluate_console
 from support.endpoint import Behaviour, Endpoint
 from thornsdk import AddressRules, Thorn, literal_address
@@ -35,6 +36,7 @@ class Web:
     """The hosts that examples send to."""
 
     stack: ExitStack
+    patch: pytest.MonkeyPatch
     authority: trustme.CA
     servers: dict[tuple[str, int], int] = field(factory=dict)
     example: Endpoint = field(init=False)
@@ -56,6 +58,10 @@ class Web:
     def close(self, host: str = "example.com", port: int = 443) -> None:
         """From now on, nothing listens there."""
         del self.servers[host, port]
+
+    def open_broker(self) -> None:
+        """From now on, THORN_BROKER_URL names a Redis that is there."""
+        self.patch.setenv("THORN_BROKER_URL", self.stack.enter_context(redis_for_tests()))
 
     def dial(self, dialer: Dialer, host: str, port: int, deadline: Deadline) -> DeadlineSocket:
         if (server_port := self.servers.get((host, port))) is not None:
@@ -88,7 +94,7 @@ def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
             thorn.close()
 
     with pytest.MonkeyPatch.context() as patch, ExitStack() as servers, ExitStack() as stack:
-        one = Web(servers, trustme.CA())
+        one = Web(servers, patch, trustme.CA())
         one.authority.cert_pem.write_to_path(str(folder / "authority.pem"))
         patch.setenv("SSL_CERT_FILE", str(folder / "authority.pem"))
         patch.setattr(Thorn, "__init__", make)

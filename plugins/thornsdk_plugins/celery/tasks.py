@@ -117,6 +117,8 @@ def _add_tasks(app: Celery, worker: _Worker) -> None:
         return app.task(
             name=name,
             bind=True,
+            # Celery would give it to every other app of the process too, with what this app delivers.
+            shared=False,
             # Acknowledged when it is done; given to another worker when this one dies, or ends it.
             acks_late=True,
             reject_on_worker_lost=True,

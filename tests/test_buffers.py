@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.stages import (
+    CountingSerializer,
     RecordingDispatcher,
     RecordingTransport,
     make_dispatch,
@@ -21,6 +22,7 @@ from support.stages import (
 from thornsdk import Buffer, Dispatch, Event, Receipt, ReceiptState, Thorn
 from thornsdk.buffers import Buffers
 from thornsdk.errors import ClosedError, ConfigurationError, DispatchError, SerializationError
+from thornsdk_plugins.json import JsonSerializer
 
 
 @pytest.fixture
@@ -124,6 +126,19 @@ def test_a_payload_that_changes_later_is_sent_as_it_was(
         event.send(order)
         order["id"] = 2
     assert dispatcher.bodies == [b'{"id":1}']
+
+
+def test_every_content_type_of_a_payload_is_written_when_it_is_sent() -> None:
+    dispatcher = RecordingDispatcher()
+    serializers = [JsonSerializer(), CountingSerializer("text/plain")]
+    pipeline = make_pipeline([RecordingTransport()], serializers=serializers, dispatcher=dispatcher)
+    order = {"id": 1}
+    with Thorn(pipeline=pipeline) as thorn:
+        event = thorn.event("order.created")
+        with thorn.buffer():
+            event.send(order)
+            order["id"] = 2
+    assert [one.bodies.in_type("text/plain") for one in dispatcher.taken] == [b"{'id': 1}"]
 
 
 def test_a_payload_that_cannot_be_written_is_an_error_where_it_is_sent(
@@ -355,7 +370,7 @@ def test_a_task_can_have_its_buffer_flushed_in_a_thread(
 
 _FORKS = """
 import os
-from support.stages import RecordingDispatcher, RecordingTransport, make_pipeline
+from support.stages import CountingSerializer, RecordingDispatcher, RecordingTransport, make_pipeline
 from thornsdk import Thorn
 
 dispatcher = RecordingDispatcher()

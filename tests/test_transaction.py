@@ -7,9 +7,10 @@ from typing import Never
 
 import pytest
 
-from support.stages import RecordingDispatcher, RecordingTransport, make_pipeline
+from support.stages import CountingSerializer, RecordingDispatcher, RecordingTransport, make_pipeline
 from thornsdk import Event, ReceiptState, Thorn
 from thornsdk.errors import ClosedError, DispatchError, SerializationError
+from thornsdk_plugins.json import JsonSerializer
 
 
 class Database:
@@ -172,6 +173,17 @@ def test_a_payload_is_written_at_once_and_what_changes_later_does_not_matter(
         event.send(order, transaction=database.on_commit)
         order["id"] = 2
     assert dispatcher.bodies == [b'{"id":1}']
+
+
+def test_every_content_type_of_a_payload_is_written_at_once(database: Database) -> None:
+    dispatcher = RecordingDispatcher()
+    serializers = [JsonSerializer(), CountingSerializer("text/plain")]
+    pipeline = make_pipeline([RecordingTransport()], serializers=serializers, dispatcher=dispatcher)
+    order = {"id": 1}
+    with Thorn(pipeline=pipeline) as thorn, database.transaction():
+        thorn.event("order.created").send(order, transaction=database.on_commit)
+        order["id"] = 2
+    assert [one.bodies.in_type("text/plain") for one in dispatcher.taken] == [b"{'id': 1}"]
 
 
 def test_a_payload_that_cannot_be_written_is_an_error_before_anything_is_registered(

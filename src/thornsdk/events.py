@@ -95,8 +95,9 @@ class Event(Generic[Payload]):
     ) -> Receipt:
         """Does what `send` does, in a thread of the loop's default executor, so that the loop goes on.
 
-        Where the message only waits, for its buffer or its transaction, it needs no thread. Cancelling it
-        does not stop the requests: the message goes on in its thread.
+        Where the message only waits, for its buffer or its transaction, it needs no thread; a transaction
+        that calls back at once holds the loop up until the message is sent. Cancelling it does not stop the
+        requests: the message goes on in its thread.
         """
         given = partial(self.send, payload, sender=sender, broadcast=broadcast, transaction=transaction)
         if transaction is not None or self._buffers():

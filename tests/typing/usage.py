@@ -1,7 +1,8 @@
 """How applications and plugins use the public names, with the types that they must see. Never run."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
+from functools import partial
 from typing import TypedDict, assert_type
 from uuid import UUID
 
@@ -10,6 +11,7 @@ from attrs import frozen
 from thornsdk import (
     URL,
     Attempt,
+    Buffer,
     Deliverer,
     Delivery,
     DeliveryRecord,
@@ -45,7 +47,7 @@ from thornsdk import (
     hookimpl,
     tally,
 )
-from thornsdk.errors import RecipientRefused, TransportError
+from thornsdk.errors import DispatchError, RecipientRefused, SerializationError, TransportError
 from thornsdk.receive import verify
 from thornsdk.typing import Headers
 from thornsdk_plugins.default import DefaultDispatcher
@@ -92,6 +94,30 @@ def an_application(thorn: Thorn) -> None:
 
 async def an_application_with_a_loop(event: Event[OrderCreated]) -> None:
     assert_type(await event.asend(OrderCreated(id=42)), Receipt)
+    assert_type(await event.asend(OrderCreated(id=42), transaction=on_commit), Receipt)
+
+
+def a_buffer(thorn: Thorn, event: Event[OrderCreated]) -> None:
+    with thorn.buffer(flush_every=100, flush_after=2.5) as buffer:
+        assert_type(buffer, Buffer)
+        assert_type(event.send(OrderCreated(id=42)).task_id, str | None)
+        assert_type(buffer.maybe_flush(), list[Receipt])
+        assert_type(buffer.flush(), list[Receipt])
+        assert_type(len(buffer), int)
+    with thorn.buffer(flush_every=None), thorn.buffer(flush_after=1):
+        pass
+
+
+def on_commit(call: Callable[[], object], using: str | None = None, *, robust: bool = False) -> None:
+    """As Django's."""
+
+
+def a_transaction(event: Event[OrderCreated]) -> None:
+    waiting: list[Callable[[], None]] = []
+    assert_type(event.send(OrderCreated(id=42), transaction=on_commit), Receipt)
+    assert_type(event.send(OrderCreated(id=42), transaction=partial(on_commit, robust=True)), Receipt)
+    event.send(OrderCreated(id=42), transaction=waiting.append)
+    event.send(OrderCreated(id=42), transaction=None)
 
 
 def subscriptions(thorn: Thorn) -> None:
@@ -231,6 +257,30 @@ class LateDispatcher(Dispatcher):
             state=ReceiptState.ENDED,
             outcomes=tally(results),
         )
+
+
+class BatchDispatcher(LateDispatcher):
+    """Does better with several messages at once."""
+
+    def dispatch_many(self, dispatches: Sequence[Dispatch], deliverer: Deliverer) -> Iterator[Receipt]:
+        for dispatch in dispatches:
+            assert_type(dispatch.bodies.in_all_types(), dict[str, bytes | SerializationError])
+            assert_type(deliverer.requirements(dispatch.message.event), frozenset[str])
+        if not dispatches:
+            raise DispatchError(self.name, "nothing to do")
+        yield from super().dispatch_many(dispatches, deliverer)
+
+
+def a_worker(thorn: Thorn, record: DeliveryRecord, due_at: datetime) -> None:
+    deliverer = thorn.deliverer
+    assert_type(deliverer, Deliverer)
+    assert_type(deliverer.store.identity, str | None)
+    taken = deliverer.take(record.id, due_at, 10.0)
+    assert_type(taken, DeliveryRecord | None)
+    if taken is not None:
+        assert_type(deliverer.resume([taken]), Iterator[DeliveryRecord])
+    receipts = BatchDispatcher().dispatch_many([], deliverer)
+    assert_type(receipts, Iterator[Receipt])
 
 
 def build(stage: StageContext) -> SwarmTransport:

@@ -15,3 +15,6 @@ def change(record: DeliveryRecord, thorn: Thorn) -> None:
     thorn.subscribe("order.*", b"https://example.com")  # error: expected "str | URL"
     thorn.subscribe("order.*", "https://example.com", 7)  # error: Too many positional arguments
     thorn.unsubscribe("an id")  # error: expected "UUID"
+    thorn.buffer(100)  # error: Too many positional arguments
+    thorn.buffer(flush_every="100")  # error: expected "int | None"
+    thorn.buffer().flush()  # error: has no attribute "flush"

@@ -17,6 +17,7 @@ created.send(OrderCreated)  # error: expected "OrderCreated"
 created.send()  # error: Missing positional argument "payload"
 created.send(OrderCreated(42), "acme")  # error: Too many positional arguments
 created.send(OrderCreated(42), sender=7)  # error: expected "str | None"
+created.send(OrderCreated(42), transaction=7)  # error: "transaction" to "send" of "Event"
 thorn.event("order.deleted", OrderCreated)  # error: No overload variant
 
 

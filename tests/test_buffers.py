@@ -403,6 +403,16 @@ def test_a_child_that_is_forked_sends_nothing_that_waits_for_its_parent() -> Non
     assert ran.stdout.splitlines() == ["child [b'2', b'3', b'1']", "parent [b'1', b'4']"]
 
 
+def test_what_another_process_has_left_in_a_buffer_is_not_handed_over_here(
+    thorn: Thorn, event: Event[object], dispatcher: RecordingDispatcher
+) -> None:
+    with thorn.buffer() as buffer:
+        event.send(1)
+        # As a forked child sees it; here in the parent, where it can be watched.
+        buffer._process = os.getppid()
+    assert dispatcher.bodies == []
+
+
 # Trouble
 
 

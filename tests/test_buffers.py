@@ -19,7 +19,7 @@ from support.stages import (
     make_pipeline,
     make_subscription,
 )
-from thornsdk import Buffer, Dispatch, Event, Receipt, ReceiptState, Thorn
+from thornsdk import Buffer, Dispatch, Event, Receipt, ReceiptState, Serializer, Thorn
 from thornsdk.buffers import Buffers
 from thornsdk.errors import ClosedError, ConfigurationError, DispatchError, SerializationError
 from thornsdk_plugins.json import JsonSerializer
@@ -130,7 +130,7 @@ def test_a_payload_that_changes_later_is_sent_as_it_was(
 
 def test_every_content_type_of_a_payload_is_written_when_it_is_sent() -> None:
     dispatcher = RecordingDispatcher()
-    serializers = [JsonSerializer(), CountingSerializer("text/plain")]
+    serializers: list[Serializer] = [JsonSerializer(), CountingSerializer("text/plain")]
     pipeline = make_pipeline([RecordingTransport()], serializers=serializers, dispatcher=dispatcher)
     order = {"id": 1}
     with Thorn(pipeline=pipeline) as thorn:

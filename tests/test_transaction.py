@@ -8,7 +8,7 @@ from typing import Never
 import pytest
 
 from support.stages import CountingSerializer, RecordingDispatcher, RecordingTransport, make_pipeline
-from thornsdk import Event, ReceiptState, Thorn
+from thornsdk import Event, ReceiptState, Serializer, Thorn
 from thornsdk.errors import ClosedError, DispatchError, SerializationError
 from thornsdk_plugins.json import JsonSerializer
 
@@ -177,7 +177,7 @@ def test_a_payload_is_written_at_once_and_what_changes_later_does_not_matter(
 
 def test_every_content_type_of_a_payload_is_written_at_once(database: Database) -> None:
     dispatcher = RecordingDispatcher()
-    serializers = [JsonSerializer(), CountingSerializer("text/plain")]
+    serializers: list[Serializer] = [JsonSerializer(), CountingSerializer("text/plain")]
     pipeline = make_pipeline([RecordingTransport()], serializers=serializers, dispatcher=dispatcher)
     order = {"id": 1}
     with Thorn(pipeline=pipeline) as thorn, database.transaction():

@@ -269,6 +269,11 @@ def test_whatever_stands_in_a_document_reading_it_gives_a_value_or_refuses_it(
             read(changed)
 
 
+def test_a_moment_without_a_zone_is_refused() -> None:
+    document, read = KINDS["resume"]
+    refusal(read, {**document, "at": "2026-01-02T03:04:05"})
+
+
 @each_kind
 @pytest.mark.parametrize("other", [None, 0, 2, "1", BODY, [BODY], {"a": BODY}], ids=ascii)
 def test_a_document_of_another_version_is_refused_whatever_else_is_in_it(

@@ -2,8 +2,9 @@ import json
 import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from celery import Celery
@@ -13,9 +14,9 @@ from conftest import OpenThorn
 from support.brokers import take_all
 from support.endpoint import Endpoint
 from support.forks import fork_and_publish
-from support.stages import RecordingTransport, make_pipeline
+from support.stages import NOW, RecordingTransport, make_pipeline
 from support.wire import Listener, wait_until
-from thornsdk import DeliveryState, Pipeline, Reason, ReceiptState, Thorn
+from thornsdk import Audience, Bodies, DeliveryState, Dispatch, Message, Pipeline, Reason, ReceiptState, Thorn
 from thornsdk.errors import ConfigurationError, DispatchError, SerializationError
 from thornsdk_plugins.celery import CeleryDispatcher
 from thornsdk_plugins.celery.publisher import MAX_BYTES
@@ -53,6 +54,22 @@ def test_a_message_is_one_task_whoever_gets_it(sender: Thorn, broker_url: str) -
     (message,) = queued.document["messages"]
     assert message["id"] == str(receipt.message_id)
     assert json.loads(message["bodies"]["application/json"]["text"]) == {"id": 42}
+
+
+def test_a_message_may_be_handed_over_by_itself(open_thorn: OpenThorn, redis_url: str) -> None:
+    thorn = open_thorn(broker_url=redis_url)
+    message = Message[object](id=uuid4(), event="order.created", payload=42, created_at=NOW, sender="acme")
+    dispatch = Dispatch(
+        message=message,
+        audience=Audience(event="order.created", sender="acme", broadcast=False),
+        bodies=Bodies(thorn.pipeline.by_content_type, 42),
+        terms=thorn.deliverer.terms("order.created"),
+    )
+    with closing(CeleryDispatcher(broker_url=redis_url)) as dispatcher:
+        receipt = dispatcher.dispatch(dispatch, thorn.deliverer)
+    (queued,) = take_all(redis_url)
+    assert (receipt.message_id, receipt.task_id) == (message.id, queued.id)
+    assert queued.document["messages"][0]["sender"] == "acme"
 
 
 def test_a_task_shows_neither_bodies_nor_secrets_where_it_is_shown(sender: Thorn, broker_url: str) -> None:

@@ -107,12 +107,28 @@ def test_buffered_messages_are_split_by_their_length_too(sender: Thorn, broker_u
 def test_what_is_too_long_for_a_task_is_an_error_that_names_the_lengths(
     sender: Thorn, broker_url: str
 ) -> None:
-    with pytest.raises(DispatchError) as caught:
+    with pytest.raises(SerializationError) as caught:
         sender.event("order.created").send({"text": "x" * (MAX_BYTES // 2)})
     size = int(caught.value.problem.split()[3])
     assert size > MAX_BYTES
-    assert f"{size} bytes long, and a task takes {MAX_BYTES}" in str(caught.value)
+    assert f"{size} bytes long together, and a task takes {MAX_BYTES}" in str(caught.value)
     assert take_all(broker_url) == []
+
+
+def test_what_is_too_long_for_a_task_keeps_back_no_other_message(sender: Thorn, broker_url: str) -> None:
+    created = sender.event("order.created")
+    sent: list[UUID] = []
+
+    def send_all() -> None:
+        with sender.buffer():
+            sent.append(created.send({"id": 1}).message_id)
+            created.send({"text": "x" * (MAX_BYTES // 2)})
+            sent.append(created.send({"id": 2}).message_id)
+
+    with pytest.raises(SerializationError):
+        send_all()
+    taken = [message["id"] for one in take_all(broker_url) for message in one.document["messages"]]
+    assert taken == [str(one) for one in sent]
 
 
 def test_a_payload_that_cannot_be_written_is_an_error_of_send(sender: Thorn, broker_url: str) -> None:

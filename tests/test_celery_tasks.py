@@ -1,3 +1,4 @@
+import logging
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -27,13 +28,16 @@ NAMES = {f"thornsdk.{name}" for name in ("fan_out", "deliver", "resume", "retry"
 
 
 @pytest.fixture(autouse=True)
-def no_app_is_left_current() -> Iterator[None]:
-    """A worker makes its app the current one of the whole process."""
-    before = _state.get_current_app()
+def no_trace_of_a_worker() -> Iterator[None]:
+    """A worker makes its app the current one of the whole process, and the log its own."""
+    app, root = _state.get_current_app(), logging.getLogger()
+    handlers, level = list(root.handlers), root.level
     yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
     reset_worker_optimizations()
-    before.set_current()
-    before.set_default()
+    app.set_current()
+    app.set_default()
 
 
 @pytest.fixture

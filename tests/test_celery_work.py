@@ -525,10 +525,11 @@ def test_a_delivery_whose_subscriber_is_of_another_process_stays_pending(
     (resume,) = sender.do(batch)
     clock.advance(5)
     sender.thorn.deliverer.store.remove(subscription.id)
-    assert stranger.do(resume) == []
+    (again,) = stranger.do(resume)
     assert len(told("delivery.left")) == 1
     (record,) = sender.thorn.deliveries(DeliveryState.PENDING)
     assert (record.last.number, record.next_attempt_at) == (1, later(clock, HOLD))
+    assert eta(again) == later(clock, HOLD)
 
 
 # Further attempts, without a store that workers share

@@ -101,8 +101,9 @@ def test_the_log_reference_lists_the_fields_of_an_attempt(
 
 
 def test_the_log_reference_lists_every_log_event() -> None:
-    source = Path(logs.__file__).read_text(encoding="utf-8")
-    told = set(re.findall(r'self\.tell\([^"]*"([a-z_.]+)"', source))
+    plugins = Path(thornsdk_plugins.__path__[0]).rglob("*.py")
+    source = "".join(one.read_text(encoding="utf-8") for one in (Path(logs.__file__), *plugins))
+    told = set(re.findall(r'\.tell\([^"]*"([a-z_.]+)"', source))
     told |= {f"delivery.{kind}" for kind in OutcomeKind} | {"log.failed"}
     told |= {f"message.{state}" for state in ("queued", "stored", "disabled")}
     assert set(first_column(section(read("reference/logs"), "## All events"))) == told

@@ -22,6 +22,7 @@ from support.stages import (
     answered,
     make_dispatch,
     make_pipeline,
+    make_record,
     make_subscription,
     says_status,
 )
@@ -768,3 +769,37 @@ def test_of_a_thousand_subscribers_three_are_bad_and_997_are_delivered(open_endp
         900: Reason.STAGE_FAILED,
     }
     assert len(endpoint.seen) == 999
+
+
+def test_what_cannot_be_written_fails_at_once_where_the_message_is_kept() -> None:
+    transport = RecordingTransport()
+    house = House(transport, make_subscription(1, content_type="text/csv"), make_subscription(2))
+    failed, kept = sorted(house.engine.keep(house.dispatch(), "no broker"), key=lambda one: one.kind)
+    assert (failed.kind, failed.last.outcome.reason) == (OutcomeKind.FAILED, Reason.NOT_SERIALIZABLE)
+    assert "no serializer writes text/csv" in failed.last.detail
+    assert (kept.kind, kept.subscription_id.int) == (OutcomeKind.RETRY, 2)
+    assert transport.requests == []
+
+
+def test_an_attempt_of_what_is_due_counts_although_its_process_dies() -> None:
+    def die(request: Request) -> Response:
+        raise SystemExit
+
+    house = House(RecordingTransport(says_status(500)), make_subscription())
+    (first,) = house.send()
+    house.clock.advance(60)
+    dying = House(make_pipeline([RecordingTransport(die)], store=house.store), clock=house.clock)
+    with pytest.raises(SystemExit):
+        list(dying.engine.run_due())
+    left = house.store.delivery(first.id)
+    assert left is not None
+    assert (left.last.number, left.last.outcome.reason) == (2, Reason.WORKER_LOST)
+
+
+def test_an_attempt_that_was_lost_is_not_told_while_the_delivery_can_only_be_left() -> None:
+    observer = RecordingObserver()
+    house = House(make_pipeline([RecordingTransport(says_status(500))], observers=[observer]))
+    record = evolve(make_record(OutcomeKind.RETRY), event="user.created")
+    (left,) = house.engine.resume([house.engine.lost(record, NOW)])
+    assert left.next_attempt_at == NOW + timedelta(seconds=60)
+    assert observer.records == []

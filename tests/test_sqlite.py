@@ -142,16 +142,20 @@ def test_a_url_that_names_no_file_is_refused(url: str) -> None:
     )
 
 
-def test_a_file_of_a_newer_release_is_refused_and_left_as_it_is(path: Path) -> None:
+@pytest.mark.parametrize(
+    ("layout", "advice"), [(VERSION + 1, "upgrade thornsdk"), (VERSION - 1, "give the store a new file")]
+)
+def test_a_file_of_another_release_is_refused_and_left_as_it_is(
+    path: Path, layout: int, advice: str
+) -> None:
     SqliteStore(path).close()
-    raw(path, f"PRAGMA user_version = {VERSION + 1}")
+    raw(path, f"PRAGMA user_version = {layout}")
     with pytest.raises(StoreDamaged) as caught:
         SqliteStore(path)
     assert str(caught.value) == (
-        f"{path} was made by a newer release (layout {VERSION + 1}, this one knows {VERSION}); "
-        f"upgrade thornsdk"
+        f"{path} was made by another release (layout {layout}, this one knows {VERSION}); {advice}"
     )
-    assert raw(path, "PRAGMA user_version") == [VERSION + 1]
+    assert raw(path, "PRAGMA user_version") == [layout]
 
 
 def test_the_database_of_another_program_is_refused_and_left_as_it_is(path: Path) -> None:

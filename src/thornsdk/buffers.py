@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TypeAlias
 
 from thornsdk.dispatching import Dispatch
-from thornsdk.errors import ConfigurationError
+from thornsdk.errors import ConfigurationError, DispatchError, ThornError
 from thornsdk.model import Receipt
 from thornsdk.typing import Timer
 
@@ -68,16 +68,37 @@ class Buffer:
             The receipt of each message.
 
         Raises:
-            DispatchError: If the dispatcher could not take a message. Those that it has not taken still
-                wait here: flush again.
+            ThornError: If the dispatcher could not take a message: the first such error. Those messages that
+                it has not taken still wait here: flush again. The others were handed over all the same,
+                unless it is a `DispatchError`, which is the trouble of all of them.
         """
         if os.getpid() != self._process:
             return []  # A process that was forked has a copy; what waits is its parent's.
         receipts: list[Receipt] = []
-        for receipt in self._hand_over(tuple(self._waiting)):
-            self._waiting.popleft()
-            receipts.append(receipt)
+        problems: list[ThornError] = []
+        refused: list[Dispatch] = []
+        left = deque(self._waiting)
+        self._waiting.clear()
+        try:
+            while left:
+                try:
+                    self._flush_some(left, receipts)
+                except DispatchError:
+                    raise
+                except ThornError as exc:
+                    problems.append(exc)
+                    refused.append(left.popleft())
+        finally:
+            self._waiting.extendleft(reversed((*refused, *left)))
+        if problems:
+            raise problems[0]
         return receipts
+
+    def _flush_some(self, left: deque[Dispatch], receipts: list[Receipt]) -> None:
+        """Hands over messages until one is refused."""
+        for receipt in self._hand_over(tuple(left)):
+            left.popleft()
+            receipts.append(receipt)
 
     def _is_time(self) -> bool:
         if not self._waiting:

@@ -162,6 +162,9 @@ class Deliverer(Protocol):
     ) -> Iterator[DeliveryRecord]:
         """Attempts deliveries again that are pending, and gives each result when it is known.
 
+        One that cannot be attempted here, because its subscription is not known or cannot be read, is told in
+        the log, and is due again in a minute.
+
         Args:
             records: What is known of them.
             terms: The terms for all of them; with None, those of their events as they are declared here, or

@@ -26,6 +26,8 @@ from thornsdk.stages import Store
 from thornsdk.typing import Clock
 
 _CLAIM_SIZE = 100
+_LEFT_FOR = 60.0
+"""After how many seconds a delivery that could not be attempted here is due again."""
 _CLAIM_MARGIN = 60.0
 
 
@@ -103,8 +105,6 @@ class Engine:
         """Attempts deliveries again that are pending, and gives each result when it is known."""
         planned: list[Planned] = []
         for record in records:
-            if record.last.outcome.reason is Reason.WORKER_LOST:
-                self._tell(record)  # Who made that attempt did not live to tell it.
             try:
                 subscription = self.subscription(record)
             except (ConfigurationError, StoreDamaged) as exc:
@@ -112,11 +112,14 @@ class Engine:
                 # the row of its subscription cannot be read.
                 yield self._left(record, str(exc))
                 continue
-            if subscription is not None and subscription.active:
-                planned.append(plan_again(record, subscription, terms or self.terms(record.event)))
-            elif subscription is None and self._sources.terms(record.event) is None:
+            if subscription is None and self._sources.terms(record.event) is None:
                 # The subscriber may be one of an event that another process declares: it is not ours to end.
                 yield self._left(record, "its subscription and event are not known here")
+                continue
+            if record.last.outcome.reason is Reason.WORKER_LOST:
+                self._tell(record)  # Who made that attempt did not live to tell it.
+            if subscription is not None and subscription.active:
+                planned.append(plan_again(record, subscription, terms or self.terms(record.event)))
             else:
                 yield self._given_up(record)
         planned.sort(key=lambda one: _place(one.delivery.subscription))
@@ -151,8 +154,10 @@ class Engine:
         now = self.clock()
         for subscription in self.matching(dispatch.audience):
             planned = plan(dispatch, subscription)
-            reason = Reason.NOT_QUEUED if planned.problem is None else Reason.NOT_SERIALIZABLE
-            outcome = Outcome(OutcomeKind.RETRY, reason, now)
+            if planned.problem is not None:
+                yield from self.attempt([planned])  # It fails, whenever it is attempted.
+                continue
+            outcome = Outcome(OutcomeKind.RETRY, Reason.NOT_QUEUED, now)
             attempt = Attempt(number=0, started_at=now, duration=0.0, outcome=outcome, detail=why)
             record = DeliveryRecord.of(planned.delivery, attempt)
             self._store.record(record)
@@ -175,9 +180,13 @@ class Engine:
 
         Each is claimed for longer than its batch can take, so that no other process takes it meanwhile.
         """
-        begin = self._conditions.clock()
-        while due := self._store.claim_due(begin, self._claim_until(), _CLAIM_SIZE):
-            yield from self.resume(due)
+        begin = self.clock()
+        until = self._claim_until()
+        while due := self._store.claim_due(begin, until, _CLAIM_SIZE):
+            # From now on the store counts the attempt, even if this process dies with it.
+            taken = [one for one in due if self._store.take(one.id, until, self.lost(one, until))]
+            yield from self.resume(taken)
+            until = self._claim_until()
 
     def replay(self, delivery_id: UUID) -> DeliveryRecord:
         """Attempts a stored delivery now, whatever its state; it keeps its id and its body.
@@ -218,9 +227,11 @@ class Engine:
         return {one.id: one for one in wanting if audience.admits(one)}
 
     def _left(self, record: DeliveryRecord, why: str) -> DeliveryRecord:
-        """Leaves a delivery pending; it counts as one that will be attempted again."""
+        """Leaves a delivery pending, as it was; it counts as one that will be attempted again."""
         self._conditions.log.delivery_left(record, why)
-        return record
+        later = record.due_at(self.clock() + timedelta(seconds=_LEFT_FOR))
+        self._store.record(later)
+        return later
 
     def _given_up(self, record: DeliveryRecord) -> DeliveryRecord:
         attempt = Attempt(

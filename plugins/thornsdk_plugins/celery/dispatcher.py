@@ -6,7 +6,7 @@ from attrs import evolve
 from celery import Celery
 
 from thornsdk import Deliverer, Dispatch, Dispatcher, Receipt, ReceiptState, tally
-from thornsdk.errors import ConfigurationError, DispatchError
+from thornsdk.errors import ConfigurationError, DispatchError, SerializationError, ThornError
 from thornsdk_plugins.celery.apps import QUEUE, app_for, current_app
 from thornsdk_plugins.celery.codec import write_envelopes
 from thornsdk_plugins.celery.documents import Envelope, Needs
@@ -55,14 +55,18 @@ class CeleryDispatcher(Dispatcher):
         chunk: list[tuple[Dispatch, Envelope]] = []
         size = 0
         for dispatch in dispatches:
-            envelope = _envelope(dispatch, deliverer)
-            if chunk and (len(chunk) == self._chunk_size or size + envelope.size > MAX_BYTES):
+            try:
+                envelope = _envelope(dispatch, deliverer)
+            except ThornError:
+                # It is the trouble of this message; those before it are on their way.
+                yield from self._hand_over(chunk, deliverer)
+                raise
+            if len(chunk) == self._chunk_size or size + envelope.size > MAX_BYTES:
                 yield from self._hand_over(chunk, deliverer)
                 chunk, size = [], 0
             chunk.append((dispatch, envelope))
             size += envelope.size
-        if chunk:
-            yield from self._hand_over(chunk, deliverer)
+        yield from self._hand_over(chunk, deliverer)
 
     def close(self) -> None:
         """Closes the connections to the broker."""
@@ -71,6 +75,8 @@ class CeleryDispatcher(Dispatcher):
     def _hand_over(
         self, chunk: Sequence[tuple[Dispatch, Envelope]], deliverer: Deliverer
     ) -> Iterator[Receipt]:
+        if not chunk:
+            return
         try:
             task_id = self._publish([envelope for _, envelope in chunk])
         except DispatchError as exc:
@@ -110,7 +116,7 @@ def _envelope(dispatch: Dispatch, deliverer: Deliverer) -> Envelope:
 
     Raises:
         ConfigurationError: If workers could not find its subscribers.
-        DispatchError: If it is too large for a broker.
+        SerializationError: If it is too large for a broker.
     """
     store = deliverer.store
     identity = store.identity
@@ -128,9 +134,9 @@ def _envelope(dispatch: Dispatch, deliverer: Deliverer) -> Envelope:
         needs=Needs(event=event, store=identity, requirements=tuple(sorted(deliverer.requirements(event)))),
     )
     if envelope.size > MAX_BYTES:
-        raise DispatchError(
-            "celery",
-            f"its bodies are {envelope.size} bytes long, and a task takes {MAX_BYTES}: send where the data "
-            f"can be fetched, in place of the data",
+        raise SerializationError(
+            "$",
+            f"its bodies are {envelope.size} bytes long together, and a task takes {MAX_BYTES}: send where "
+            f"the data can be fetched, in place of the data",
         )
     return envelope

@@ -203,20 +203,13 @@ class Work:
         terms = None if resume.terms is None else self._terms(resume.terms, event)
         timeout = (terms or self._deliverer.terms(event)).timeout * len(resume.deliveries)
         taken = [self._deliverer.take(key, moment, timeout) for key, moment in resume.deliveries]
-        records = {one.id: one for one in taken if one is not None}
-        for record in self._deliverer.resume(records.values(), terms):
-            if record is records[record.id]:
-                # It could not be attempted here, and is as it was before it was taken.
-                self._deliverer.store.record(record.due_at(self._now() + timedelta(seconds=HOLD)))
-            else:
-                self._follow_up(record, resume.terms or self._deliverer.terms(record.event), resume.needs)
+        for record in self._deliverer.resume((one for one in taken if one is not None), terms):
+            self._follow_up(record, resume.terms or self._deliverer.terms(record.event), resume.needs)
 
     def _retry(self, retry: Retry) -> None:
         terms = self._terms(retry.terms, retry.needs.event)
         for record in self._deliverer.resume([retry.record], terms):
-            left = record is retry.record
-            later = record.due_at(self._now() + timedelta(seconds=HOLD)) if left else record
-            self._follow_up(later, retry.terms, retry.needs)
+            self._follow_up(record, retry.terms, retry.needs)
 
     def _follow_up(self, record: DeliveryRecord, terms: Terms, needs: Needs) -> None:
         """Publishes the next attempt of a delivery, if there is to be one."""

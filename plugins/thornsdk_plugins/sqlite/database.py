@@ -143,10 +143,11 @@ class Database:
             raise StoreDamaged(
                 f"{self._path} is the database of another program; give the store its own file"
             )
-        if found > VERSION:
+        if found not in {0, VERSION}:
+            advice = "upgrade thornsdk" if found > VERSION else "give the store a new file"
             raise StoreDamaged(
-                f"{self._path} was made by a newer release (layout {found}, this one knows {VERSION}); "
-                f"upgrade thornsdk"
+                f"{self._path} was made by another release (layout {found}, this one knows {VERSION}); "
+                f"{advice}"
             )
         return int(found)
 

@@ -269,6 +269,13 @@ def test_whatever_stands_in_a_document_reading_it_gives_a_value_or_refuses_it(
             read(changed)
 
 
+def test_a_binary_body_with_characters_that_do_not_belong_there_is_refused() -> None:
+    document = write_batch(sample_batch({"a": b"\xff" * 30}))
+    text = json.dumps(document)
+    assert "////" in text
+    refusal(read_batch, json.loads(text.replace("////", "//!!//")))
+
+
 def test_a_moment_without_a_zone_is_refused() -> None:
     document, read = KINDS["resume"]
     refusal(read, {**document, "at": "2026-01-02T03:04:05"})

@@ -1,0 +1,1 @@
+"""What the benchmarks of Celery have in common: a receiver, a broker, workers."""

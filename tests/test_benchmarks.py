@@ -1,0 +1,47 @@
+"""The benchmarks of Celery: a short form of each runs to its end and prints its table."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parents[1] / "benchmarks"
+
+
+def printed_by(script: str, *options: str) -> str:
+    """Runs a benchmark, and gives what it prints."""
+    command = [sys.executable, str(FOLDER / script), "--rounds", "1", *options]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        printed, _ = process.communicate()
+    finally:
+        # It ends its workers when it is told to end, and could not when it is killed.
+        process.terminate()
+        process.wait()
+    assert process.returncode == 0, printed
+    return printed
+
+
+def row(printed: str, name: str) -> list[str]:
+    (line,) = [line for line in printed.splitlines() if line.startswith(name + "  ")]
+    return line.removeprefix(name).split()
+
+
+def test_celery_speed_compares_chunk_sizes_with_a_task_per_delivery() -> None:
+    pytest.importorskip("requests", reason="install the dependency group bench to test the naive way")
+    printed = printed_by(
+        "celery_speed.py", "--deliveries", "30", "--concurrency", "1", "--chunk-sizes", "100"
+    )
+    _, fast, _, slow, _, cpu = row(printed, "a task per delivery")
+    assert [float(one) for one in (fast, slow, cpu)] == [1.0, 1.0, 1.0]
+    assert len(row(printed, "chunk size 100")) == 6
+    assert "chunk size 100: times the naive rate" in printed
+
+
+def test_celery_connections_opens_fewer_with_lanes() -> None:
+    printed = printed_by(
+        *("celery_connections.py", "--deliveries", "40", "--workers", "2", "--origins", "4", "--idle", "0")
+    )
+    assert row(printed, "never                          2") == ["100"]  # Each origin has one worker.
+    assert int(row(printed, "never                          none")[0]) >= 100

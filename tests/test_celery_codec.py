@@ -232,11 +232,6 @@ def leave_out(holder: Any, key: Any) -> object:
     return False if optional else holder.__delitem__(key)
 
 
-def put_in_place_of_values(value: object) -> Callable[[Any, Any], object]:
-    """Anything is true or false; for the rest it matters what it is."""
-    return lambda holder, key: False if isinstance(holder[key], bool) else put(value)(holder, key)
-
-
 def refusal(read: Callable[[object], object], document: object) -> str:
     with pytest.raises(Unreadable) as caught:
         read(document)
@@ -255,7 +250,7 @@ def test_a_document_that_lacks_any_part_is_refused(
 def test_a_part_that_is_of_the_wrong_kind_is_refused(
     document: Document, read: Callable[[object], object]
 ) -> None:
-    for changed in variants(document, put_in_place_of_values({"wrong": BODY})):
+    for changed in variants(document, put({"wrong": BODY})):
         assert BODY not in refusal(read, changed)
 
 
@@ -274,6 +269,24 @@ def test_a_binary_body_with_characters_that_do_not_belong_there_is_refused() -> 
     text = json.dumps(document)
     assert "////" in text
     refusal(read_batch, json.loads(text.replace("////", "//!!//")))
+
+
+@pytest.mark.parametrize("number", [0, -1])
+def test_an_attempt_before_the_first_is_refused(number: int) -> None:
+    document, read = KINDS["batch"]
+    refusal(read, {**document, "number": number})
+
+
+def test_a_time_limit_that_is_no_number_is_refused() -> None:
+    document = deepcopy(KINDS["retry"][0])
+    document["terms"]["timeout"] = float("nan")  # type: ignore[index,call-overload]  # it is a mapping
+    refusal(read_retry, document)
+
+
+def test_a_delivery_without_bytes_is_refused() -> None:
+    document = deepcopy(KINDS["retry"][0])
+    document["delivery"]["body"] = {"path": "$", "problem": "none"}  # type: ignore[index,call-overload]
+    refusal(read_retry, document)
 
 
 def test_a_moment_without_a_zone_is_refused() -> None:

@@ -1,5 +1,6 @@
 import json
 import socket
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -19,7 +20,8 @@ from support.wire import Listener, wait_until
 from thornsdk import Audience, Bodies, DeliveryState, Dispatch, Message, Pipeline, Reason, ReceiptState, Thorn
 from thornsdk.errors import ConfigurationError, DispatchError, SerializationError
 from thornsdk_plugins.celery import CeleryDispatcher
-from thornsdk_plugins.celery.publisher import MAX_BYTES
+from thornsdk_plugins.celery.apps import own_app
+from thornsdk_plugins.celery.publisher import MAX_BYTES, Publisher
 
 SECRET = "the secret of the subscriber"
 
@@ -329,6 +331,39 @@ def test_a_process_that_was_forked_opens_and_closes_connections_of_its_own(broke
     assert fork_and_publish(broker_url) == ["child True", "child True", "parent True", "parent True"]
     bodies = [one.document["messages"][0]["bodies"] for one in take_all(broker_url)]
     assert [json.loads(one["application/json"]["text"]) for one in bodies] == ["parent", "child", "parent"]
+
+
+def test_threads_that_send_first_at_the_same_time_share_their_connections(redis_url: str) -> None:
+    dispatcher = Publisher(lambda: own_app(redis_url))
+    before = clients(redis_url)
+    start = threading.Barrier(16)
+
+    def publish(_: int) -> None:
+        start.wait()
+        dispatcher.publish("nothing", {}, queue="thornsdk", about="")
+
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(publish, range(16)))
+    dispatcher.close()
+    wait_until(lambda: clients(redis_url) == before)
+
+
+@pytest.mark.parametrize("url", ["redis://:hunt/er2@127.0.0.1:6379/0", "pigeon://:hunter2@127.0.0.1/"])
+def test_a_broker_url_that_makes_no_sense_is_an_error_that_does_not_quote_it(
+    open_thorn: OpenThorn, store_url: str, url: str
+) -> None:
+    thorn = open_thorn(dispatcher="celery", broker_url=url, store=store_url)
+    with pytest.raises(
+        ConfigurationError, match="its URL is wrong, or a package for it is missing"
+    ) as caught:
+        thorn.event("order.created").send({})
+    assert "hunt" not in str(caught.value)
+
+
+def test_the_length_of_a_body_is_that_which_travels(sender: Thorn, broker_url: str) -> None:
+    with pytest.raises(SerializationError, match="bytes long"):
+        sender.event("order.created").send({"text": '"' * (MAX_BYTES // 5)})
+    assert take_all(broker_url) == []
 
 
 def test_a_task_has_the_id_of_no_other(sender: Thorn, broker_url: str) -> None:

@@ -22,7 +22,7 @@ from thornsdk import DeliveryRecord, DeliveryState, Settings, Thorn
 from thornsdk.errors import ConfigurationError, SettingError
 from thornsdk_plugins.celery.apps import own_app
 from thornsdk_plugins.celery.outgoing import HOP
-from thornsdk_plugins.celery.tasks import SWEEP_EVERY, register_tasks
+from thornsdk_plugins.celery.tasks import SWEEP_EVERY, add_tasks, register_tasks
 from thornsdk_plugins.memory import MemoryStore
 
 NAMES = {f"thornsdk.{name}" for name in ("fan_out", "deliver", "resume", "retry", "sweep")}
@@ -56,10 +56,17 @@ def open_site(open_thorn: OpenThorn, tmp_path: Path) -> Callable[..., Thorn]:
 OpenSite = Callable[..., Thorn]
 
 
-def app_of(broker_url: str, thorn: Thorn | Callable[[], Thorn]) -> Celery:
+def app_of(broker_url: str, thorn: Thorn) -> Celery:
     """An app whose workers deliver."""
     app = own_app(broker_url)
     register_tasks(app, thorn)
+    return app
+
+
+def late_app(broker_url: str, make: Callable[[], Thorn]) -> Celery:
+    """An app whose Thorn is made when a worker starts."""
+    app = own_app(broker_url)
+    add_tasks(app, make, lanes=1)
     return app
 
 
@@ -99,7 +106,7 @@ def test_its_thorn_may_be_made_when_the_worker_starts(open_site: OpenSite, redis
         made.append(open_site(redis_url))
         return made[-1]
 
-    app = app_of(redis_url, make)
+    app = late_app(redis_url, make)
     assert made == []
     make_ready(app)
     assert len(made) == 1
@@ -110,7 +117,7 @@ def test_wrong_settings_end_a_worker_before_it_takes_anything(redis_url: str) ->
         return Thorn(store="nowhere")
 
     with pytest.raises(SystemExit, match=r"^thornsdk: there is no store 'nowhere'; there are: "):
-        make_ready(app_of(redis_url, make))
+        make_ready(late_app(redis_url, make))
 
 
 def make_ready(app: Celery) -> None:
@@ -240,6 +247,13 @@ def test_a_worker_takes_our_queue_besides_those_of_the_app(open_site: OpenSite, 
     app.conf.task_default_queue = "shop"
     register_tasks(app, open_site(redis_url))
     assert queues(app) == {"shop", "thornsdk"}
+
+
+def test_an_app_that_was_used_before_takes_our_queue_too(open_site: OpenSite, redis_url: str) -> None:
+    app = Celery("shop", broker=redis_url, set_as_current=False)
+    app.finalize()
+    register_tasks(app, open_site(redis_url))
+    assert queues(app) == {"celery", "thornsdk"}
 
 
 def test_with_lanes_a_worker_takes_each_of_them(open_site: OpenSite, redis_url: str) -> None:

@@ -350,11 +350,11 @@ def test_a_delivery_whose_workers_keep_dying_is_given_up(endpoint: Endpoint, ope
     worker = open_worker(endpoint, retry_schedule=[1])
     subscription = worker.thorn.subscribe("order.*", endpoint.url)
     (batch,) = worker.fanned_out()
-    for _ in range(3):
+    for _ in range(10):
         (batch,) = worker.do(batch, redelivered=True)
     assert worker.do(batch) == []
     last = worker.records()[subscription.id].last
-    assert (last.number, last.outcome.reason) == (4, Reason.WORKER_LOST)
+    assert (last.number, last.outcome.reason) == (11, Reason.WORKER_LOST)
     assert worker.records()[subscription.id].state is DeliveryState.FAILED
     assert endpoint.seen == []
 
@@ -596,7 +596,7 @@ def test_without_a_shared_store_a_delivery_whose_workers_keep_dying_is_given_up(
     (batch,) = worker.fanned_out()
     (retry,) = worker.do(batch)
     clock.advance(5)
-    for _ in range(3):
+    for _ in range(10):
         (retry,) = worker.do(retry, redelivered=True)
     assert worker.do(retry) == []
     assert [one["reason"] for one in told("delivery.failed")] == ["worker_lost"]

@@ -15,8 +15,11 @@ from thornsdk.reasons import Reason
 from thornsdk.stages import Transport
 from thornsdk.typing import Clock, Random
 
-LEAST_TRIES = 3
-"""How many attempts may be lost with their processes before a delivery is given up, whatever its terms."""
+LEAST_TRIES = 10
+"""How many attempts may be lost before a delivery is given up, whatever its terms.
+
+An attempt counts as lost too when its process had not begun it yet: brokers do not tell.
+"""
 
 
 class TooManyLost(Exception):

@@ -1,6 +1,8 @@
 """Tasks as JSON: what stands in the broker."""
 
 import base64
+import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import TypeAlias, TypeVar, cast
@@ -31,6 +33,11 @@ T = TypeVar("T")
 
 class Unreadable(Exception):
     """A task cannot be read: it is of another version, or not one of ours."""
+
+
+def travelling_size(envelope: Envelope) -> int:
+    """Gives how long the bodies of a message are together in a task, in bytes."""
+    return sum(len(json.dumps(_write_body(one))) for one in envelope.bodies.values())
 
 
 def write_envelopes(envelopes: Sequence[Envelope]) -> Document:
@@ -70,8 +77,8 @@ def read_batch(document: object) -> Batch:
         lambda found: Batch(
             envelope=_read_envelope(found["message"]),
             subscriptions=tuple(UUID(_text(one)) for one in _list(found["subscriptions"])),
-            number=_whole(found["number"]),
-            again=bool(found["again"]),
+            number=_count(found["number"]),
+            again=_switch(found["again"]),
         ),
     )
 
@@ -167,12 +174,12 @@ def _read_envelope(document: Plain) -> Envelope:
     return Envelope(
         message_id=UUID(_text(found["id"])),
         audience=Audience(
-            event=needs.event, sender=_optional_text(found["sender"]), broadcast=bool(found["broadcast"])
+            event=needs.event, sender=_optional_text(found["sender"]), broadcast=_switch(found["broadcast"])
         ),
         bodies={key: _read_body(one) for key, one in _mapping(found["bodies"]).items()},
         terms=_read_terms(found["terms"]),
         needs=needs,
-        again=bool(found["again"]),
+        again=_switch(found["again"]),
     )
 
 
@@ -256,7 +263,7 @@ def _read_record(document: Plain) -> DeliveryRecord:
     found = _mapping(document)
     # The rest of the last attempt was told when it ended; it is not needed to make the next one.
     last = Attempt(
-        number=_whole(found["number"]),
+        number=_count(found["number"]),
         started_at=_moment(found["started_at"]),
         duration=0.0,
         outcome=Outcome(OutcomeKind.RETRY, Reason(_text(found["reason"])), _moment(found["due_at"])),
@@ -269,7 +276,7 @@ def _read_record(document: Plain) -> DeliveryRecord:
         subscription_id=UUID(_text(found["subscription_id"])),
         origin=_text(found["origin"]),
         content_type=_text(found["content_type"]),
-        body=cast("bytes", _read_body(found["body"])),
+        body=_bytes(_read_body(found["body"])),
         last=last,
     )
 
@@ -303,9 +310,28 @@ def _whole(value: Plain) -> int:
 
 
 def _number(value: Plain) -> float:
-    if not isinstance(value, (int, float)):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise TypeError
     return float(value)
+
+
+def _count(value: Plain) -> int:
+    number = _whole(value)
+    if number < 1:
+        raise ValueError
+    return number
+
+
+def _switch(value: Plain) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError
+    return value
+
+
+def _bytes(body: Body) -> bytes:
+    if not isinstance(body, bytes):
+        raise TypeError
+    return body
 
 
 def _moment(value: Plain) -> datetime:

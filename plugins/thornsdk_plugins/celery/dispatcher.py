@@ -8,7 +8,7 @@ from celery import Celery
 from thornsdk import Deliverer, Dispatch, Dispatcher, Receipt, ReceiptState, tally
 from thornsdk.errors import ConfigurationError, DispatchError, SerializationError, ThornError
 from thornsdk_plugins.celery.apps import QUEUE, app_for, current_app
-from thornsdk_plugins.celery.codec import write_envelopes
+from thornsdk_plugins.celery.codec import travelling_size, write_envelopes
 from thornsdk_plugins.celery.documents import Envelope, Needs
 from thornsdk_plugins.celery.names import FAN_OUT
 from thornsdk_plugins.celery.publisher import MAX_BYTES, Publisher
@@ -61,11 +61,12 @@ class CeleryDispatcher(Dispatcher):
                 # It is the trouble of this message; those before it are on their way.
                 yield from self._hand_over(chunk, deliverer)
                 raise
-            if len(chunk) == self._chunk_size or size + envelope.size > MAX_BYTES:
+            length = travelling_size(envelope)
+            if len(chunk) == self._chunk_size or size + length > MAX_BYTES:
                 yield from self._hand_over(chunk, deliverer)
                 chunk, size = [], 0
             chunk.append((dispatch, envelope))
-            size += envelope.size
+            size += length
         yield from self._hand_over(chunk, deliverer)
 
     def close(self) -> None:
@@ -133,10 +134,11 @@ def _envelope(dispatch: Dispatch, deliverer: Deliverer) -> Envelope:
         terms=dispatch.terms,
         needs=Needs(event=event, store=identity, requirements=tuple(sorted(deliverer.requirements(event)))),
     )
-    if envelope.size > MAX_BYTES:
+    length = travelling_size(envelope)
+    if length > MAX_BYTES:
         raise SerializationError(
             "$",
-            f"its bodies are {envelope.size} bytes long together, and a task takes {MAX_BYTES}: send where "
+            f"its bodies are {length} bytes long together, and a task takes {MAX_BYTES}: send where "
             f"the data can be fetched, in place of the data",
         )
     return envelope

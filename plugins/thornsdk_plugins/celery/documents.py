@@ -45,11 +45,6 @@ class Envelope:
     needs: Needs
     again: bool = False
 
-    @property
-    def size(self) -> int:
-        """How long the bodies are together, in bytes."""
-        return sum(len(one) for one in self.bodies.values() if isinstance(one, bytes))
-
 
 @frozen(kw_only=True)
 class Batch:

@@ -7,13 +7,14 @@ from typing import Final
 from uuid import uuid4
 
 from celery import Celery
+from kombu import Connection
 from kombu.pools import ProducerPool
 
-from thornsdk.errors import DispatchError, ThornError
+from thornsdk.errors import ConfigurationError, DispatchError, ThornError
 from thornsdk_plugins.celery.codec import Document
 
 MAX_BYTES: Final = 8 * 1024 * 1024
-"""How long the bodies in a task may be together, in bytes: half of what RabbitMQ 4 takes at most."""
+"""How long the bodies in a task may be together, in bytes as they travel: half of what RabbitMQ 4 takes."""
 
 _CONNECT_SECONDS = 2.0
 _ANSWER_SECONDS = 2.0
@@ -42,8 +43,8 @@ class Publisher:
     def __init__(self, app: Callable[[], Celery]) -> None:
         self._make_app = app
         self._app: Celery | None = None
-        self._pool: ProducerPool | None = None
-        self._process = 0
+        # By process: those of a parent are never touched, for it still talks over them.
+        self._pools: dict[int, ProducerPool] = {}
 
     @property
     def app(self) -> Celery:
@@ -106,31 +107,37 @@ class Publisher:
 
     def close(self) -> None:
         """Closes the connections. Closing twice does no harm."""
-        pool, self._pool = self._pool, None
-        if pool is not None and self._process == os.getpid():
+        pool = self._pools.pop(os.getpid(), None)
+        if pool is not None:
             # The producers hold nothing; the connections that they borrow have a pool of their own.
             pool.connections.force_close_all()
 
     def _producers(self) -> ProducerPool:
-        if self._pool is None or self._process != os.getpid():
-            # The connections of a parent process are kept from being closed: it still talks over them.
-            self._of_parent = self._pool
-            self._pool = self._open_pool()
-            self._process = os.getpid()
-        return self._pool
+        process = os.getpid()
+        # Of several threads that come at once, one's pool stays; those of the others have opened nothing.
+        return self._pools.get(process) or self._pools.setdefault(process, self._new_pool())
 
-    def _open_pool(self) -> ProducerPool:
-        kind = self.app.connection_for_write().transport_cls
-        options = _OPTIONS.get(_KIND.get(kind, kind), {})
-        connection = self.app.connection_for_write(
-            connect_timeout=_CONNECT_SECONDS, transport_options=dict(options)
-        )
-        connections = connection.Pool(limit=_CONNECTIONS)
+    def _new_pool(self) -> ProducerPool:
+        connections = self._connection().Pool(limit=_CONNECTIONS)
         return ProducerPool(connections, limit=_CONNECTIONS, Producer=self.app.amqp.Producer)
 
+    def _connection(self) -> Connection:
+        app = self.app
+        try:
+            kind = app.connection_for_write().transport_cls
+            options = dict(_OPTIONS.get(_KIND.get(kind, kind), {}))
+            connection = app.connection_for_write(connect_timeout=_CONNECT_SECONDS, transport_options=options)
+            connection.get_transport_cls()
+        except Exception as exc:
+            # The text may hold the password.
+            raise ConfigurationError(
+                f"the broker of the Celery app {app.main!r} cannot be used ({type(exc).__name__}): its URL "
+                f"is wrong, or a package for it is missing"
+            ) from None
+        return connection
+
     def _problem(self, error: Exception) -> str:
-        broker = self.app.connection_for_write().as_uri()
-        return f"the broker {broker} did not take it ({type(error).__name__}: {error})"
+        return f"the broker {self._connection().as_uri()} did not take it ({type(error).__name__}: {error})"
 
 
 def declared(app: Celery, name: str) -> str:

@@ -8,7 +8,7 @@ from thornsdk import Settings, Thorn
 from thornsdk.errors import ConfigurationError
 from thornsdk_plugins.celery.apps import own_app
 from thornsdk_plugins.celery.outgoing import HOP
-from thornsdk_plugins.celery.tasks import register_tasks
+from thornsdk_plugins.celery.tasks import add_tasks
 
 _MARGIN = 60.0
 
@@ -23,7 +23,7 @@ def standalone_app() -> Celery:
     if settings.broker_url is None:
         raise ConfigurationError("a worker needs a broker: set THORN_BROKER_URL, such as redis://localhost/0")
     app = own_app(settings.broker_url, visibility=_visibility(settings))
-    register_tasks(app, lambda: Thorn(settings=settings))
+    add_tasks(app, lambda: Thorn(settings=settings), settings.lanes)
     return app
 
 

@@ -27,15 +27,14 @@ _PAUSE: Final = 1.0
 AnyTask: TypeAlias = "Task[..., None]"
 
 
-def register_tasks(app: Celery, thorn: Thorn | Callable[[], Thorn]) -> None:
+def register_tasks(app: Celery, thorn: Thorn) -> None:
     """Makes the workers of a Celery app deliver webhooks.
 
     They take the queue ``thornsdk`` besides their own, or alone with ``celery -A … worker -Q thornsdk``.
 
     Args:
         app: The app whose workers deliver.
-        thorn: What delivers: its store, its stages, its settings and its events. Or a callable that gives it;
-            it is called once, when a worker starts.
+        thorn: What delivers: its store, its stages, its settings and its events.
 
     Example:
         In the module that ``celery -A`` names::
@@ -44,19 +43,35 @@ def register_tasks(app: Celery, thorn: Thorn | Callable[[], Thorn]) -> None:
             thorn = Thorn(dispatcher="celery", store="sqlite:////var/lib/shop/thorn.db")
             register_tasks(app, thorn)
     """
-    worker = _Worker(app, thorn)
-    _add_tasks(app, worker)
+    add_tasks(app, lambda: thorn, thorn.settings.lanes)
+
+
+def add_tasks(app: Celery, open_thorn: Callable[[], Thorn], lanes: int) -> None:
+    """Does what `register_tasks` does, with a Thorn that is made when a worker starts.
+
+    Args:
+        app: The app whose workers deliver.
+        open_thorn: Makes what delivers.
+        lanes: Into how many queues batches are sorted by origin.
+    """
+    worker = _Worker(app, open_thorn, lanes)
+    _define_tasks(app, worker)
     app.steps["worker"].add(_beginning(worker))
     app.steps["consumer"].add(_sweeping(worker))
-    app.on_after_finalize.connect(worker.declare_queues, weak=False)
+    if app.finalized:  # type: ignore[attr-defined]  # missing in the stubs
+        worker.declare_queues(app)
+    else:
+        # Until then, the application may still configure its queues.
+        app.on_after_finalize.connect(worker.declare_queues, weak=False)
 
 
 class _Worker:
     """What the tasks of an app have in common. It is made when a worker starts, or a task is called."""
 
-    def __init__(self, app: Celery, thorn: Thorn | Callable[[], Thorn]) -> None:
+    def __init__(self, app: Celery, open_thorn: Callable[[], Thorn], lanes: int) -> None:
         self._app = app
-        self._given = thorn
+        self._open_thorn = open_thorn
+        self._lanes = lanes
         self._publisher = Publisher(lambda: app)
         self._thorn: Thorn | None = None
         self._work: Work | None = None
@@ -64,23 +79,21 @@ class _Worker:
     @property
     def thorn(self) -> Thorn:
         if self._thorn is None:
-            self._thorn = self._given if isinstance(self._given, Thorn) else self._given()
+            self._thorn = self._open_thorn()
         return self._thorn
 
     @property
     def work(self) -> Work:
         if self._work is None:
             thorn = self.thorn
-            limits = Limits(
-                chunk_size=thorn.settings.chunksize, lanes=thorn.settings.lanes, hop=_hop(self._app)
-            )
+            limits = Limits(chunk_size=thorn.settings.chunksize, lanes=self._lanes, hop=_hop(self._app))
             outgoing = Outgoing(self._publisher, limits, thorn.deliverer.clock)
             self._work = Work(thorn.deliverer, outgoing, limits)
         return self._work
 
     def declare_queues(self, sender: Celery, **_: object) -> None:
         """Makes workers take our queues, unless they are told which ones to take."""
-        for name in all_queues(self.thorn.settings.lanes):
+        for name in all_queues(self._lanes):
             queues = sender.amqp.queues
             queues.select_add(queues[declared(sender, name)])
 
@@ -112,7 +125,7 @@ class _Consumer(Protocol):
     timer: _Timer
 
 
-def _add_tasks(app: Celery, worker: _Worker) -> None:
+def _define_tasks(app: Celery, worker: _Worker) -> None:
     def task(name: str) -> Callable[[Callable[..., None]], object]:
         return app.task(
             name=name,
@@ -150,7 +163,10 @@ def _add_tasks(app: Celery, worker: _Worker) -> None:
 
 def _arrival(task: AnyTask) -> Arrival:
     info = task.request.delivery_info or {}
-    return Arrival(queue=info.get("routing_key") or QUEUE, redelivered=bool(info.get("redelivered")))
+    queue = str(info.get("routing_key"))
+    return Arrival(
+        queue=queue if queue.startswith(QUEUE) else QUEUE, redelivered=bool(info.get("redelivered"))
+    )
 
 
 def _hop(app: Celery) -> float:

@@ -89,10 +89,10 @@ class Work:
         """Delivers a batch."""
         with self._held_on_trouble(DELIVER, arrival, lambda: document):
             batch = read_batch(document)
-            self._check(batch.envelope.needs)
             if arrival.redelivered:
                 self._begin_anew(batch, arrival.queue)
             else:
+                self._check(batch.envelope.needs)
                 self._deliver(batch, arrival.queue)
 
     def resume(self, document: Document, arrival: Arrival) -> None:

@@ -145,9 +145,7 @@ def test_a_url_that_names_no_file_is_refused(url: str) -> None:
 @pytest.mark.parametrize(
     ("layout", "advice"), [(VERSION + 1, "upgrade thornsdk"), (VERSION - 1, "give the store a new file")]
 )
-def test_a_file_of_another_release_is_refused_and_left_as_it_is(
-    path: Path, layout: int, advice: str
-) -> None:
+def test_a_file_of_another_release_is_refused_and_left_as_it_is(path: Path, layout: int, advice: str) -> None:
     SqliteStore(path).close()
     raw(path, f"PRAGMA user_version = {layout}")
     with pytest.raises(StoreDamaged) as caught:

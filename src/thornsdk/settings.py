@@ -203,7 +203,7 @@ class Settings:
         "The ports that `http` and `https` URLs may have.",
     )
     concurrency: int = _setting(
-        32,
+        64,
         read_concurrency,
         "a whole number from 1 to 1000",
         "How many requests the transport keeps in flight for one message.",

@@ -46,7 +46,7 @@ class PooledTransport:
     def __init__(
         self,
         *,
-        concurrency: int = 32,
+        concurrency: int = 64,
         ca_bundle: str | None = None,
         resolver: Resolver = system_resolver,
     ) -> None:

@@ -1,8 +1,11 @@
 """A real HTTP or HTTPS server on loopback, which behaves as a test tells it."""
 
+import socket
 import ssl
 import threading
+from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Self, TypeAlias
 
@@ -85,12 +88,26 @@ class _Server(ThreadingHTTPServer):
         self.stopping = threading.Event()
         self.connections = 0
         self._lock = threading.Lock()
-        self._open: set[object] = set()
+        self._open: set[socket.socket] = set()
 
     def count_connection(self) -> int:
         with self._lock:
             self.connections += 1
             return self.connections
+
+    def get_request(self) -> tuple[socket.socket, object]:
+        request, address = super().get_request()
+        self._open.add(request)
+        return request, address
+
+    def shutdown_request(self, request: socket.socket | tuple[bytes, socket.socket]) -> None:
+        self._open.difference_update([request])
+        super().shutdown_request(request)
+
+    def hang_up(self) -> None:
+        for request in list(self._open):
+            with suppress(OSError):  # It may have ended by itself in this very moment.
+                request.shutdown(socket.SHUT_RD)
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Clients that break off are what some tests are about."""
@@ -125,9 +142,17 @@ class Endpoint:
     def seen(self) -> list[Seen]:
         return self._server.seen
 
+    def came(self, event: str) -> Counter[str]:
+        """Gives how often each delivery of an event came."""
+        return Counter(one.header("Hook-Delivery") for one in self.seen if one.header("Hook-Event") == event)
+
     @property
     def connections(self) -> int:
         return self._server.connections
+
+    def hang_up(self) -> None:
+        """Ends the connections on which no request is being answered."""
+        self._server.hang_up()
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -154,6 +179,25 @@ def in_turn(*behaviours: Behaviour) -> Behaviour:
         now(handler, seen)
 
     return behave
+
+
+def once_then(first: Behaviour, then: Behaviour) -> Behaviour:
+    """Behaves in one way towards the first attempt of each delivery, and in another towards the others."""
+    known: set[str] = set()
+
+    def behave(handler: Handler, seen: Seen) -> None:
+        key = seen.header("Hook-Delivery")
+        now = then if key in known else first
+        known.add(key)
+        now(handler, seen)
+
+    return behave
+
+
+def never_answers(handler: Handler, _: Seen) -> None:
+    """Waits until the sender gives up."""
+    handler.close_connection = True
+    handler.rfile.read(1)
 
 
 def hangs(handler: Handler, _: Seen) -> None:

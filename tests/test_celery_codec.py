@@ -80,7 +80,7 @@ batches = st.builds(
 resumes = st.builds(
     Resume,
     at=moments,
-    deliveries=st.lists(st.tuples(st.uuids(), moments), max_size=4).map(tuple),
+    deliveries=st.lists(st.tuples(st.uuids(), st.integers(1, 20)), max_size=4).map(tuple),
     terms=st.none() | terms,
     needs=needs,
 )
@@ -196,7 +196,7 @@ KINDS: dict[str, tuple[Document, Callable[[object], object]]] = {
     "messages": (write_envelopes([sample_batch(ALL_BODIES).envelope]), read_envelopes),
     "batch": (write_batch(sample_batch(ALL_BODIES)), read_batch),
     "resume": (
-        write_resume(Resume(at=NOW, deliveries=((UUIDS[0], NOW),), terms=TERMS, needs=NEEDS)),
+        write_resume(Resume(at=NOW, deliveries=((UUIDS[0], 2),), terms=TERMS, needs=NEEDS)),
         read_resume,
     ),
     "retry": (write_retry(Retry(record=RECORD, terms=TERMS, needs=NEEDS)), read_retry),

@@ -12,7 +12,7 @@ from celery import Celery
 from redis import Redis
 
 from conftest import OpenThorn
-from support.brokers import take_all
+from support.brokers import RedisServer, take_all
 from support.endpoint import Endpoint
 from support.forks import fork_and_publish
 from support.stages import NOW, RecordingTransport, make_pipeline
@@ -160,11 +160,10 @@ def test_without_a_broker_send_is_an_error_that_names_it_without_its_password(
 
 
 @pytest.mark.timeout(20)
-@pytest.mark.parametrize("kind", ["redis", "amqp"])
-def test_a_broker_that_never_answers_keeps_send_for_a_few_seconds(open_thorn: OpenThorn, kind: str) -> None:
+def test_a_rabbitmq_that_never_answers_keeps_send_for_a_few_seconds(open_thorn: OpenThorn) -> None:
     with Listener(lambda _: silent.stopping.wait()) as silent:
-        thorn = open_thorn(dispatcher="celery", broker_url=f"{kind}://127.0.0.1:{silent.port}/")
-        with pytest.raises(DispatchError, match=rf"the broker {kind}://.*127\.0\.0\.1:{silent.port}/"):
+        thorn = open_thorn(dispatcher="celery", broker_url=f"amqp://127.0.0.1:{silent.port}/")
+        with pytest.raises(DispatchError, match=rf"the broker amqp://.*127\.0\.0\.1:{silent.port}/"):
             thorn.event("order.created").send({"id": 42})
 
 
@@ -185,6 +184,55 @@ def test_what_the_broker_cannot_take_can_go_to_the_store(
     (record,) = thorn.deliveries(DeliveryState.DELIVERED)
     assert (record.id, record.last.number) == (problem.id, 1)
     assert [json.loads(one.body) for one in endpoint.seen] == [{"id": 42}]
+
+
+def test_a_store_that_no_worker_sees_is_no_way_out(open_thorn: OpenThorn, endpoint: Endpoint) -> None:
+    subscribers = {"*": {"url": endpoint.url, "secret": "s"}}
+    broker = no_broker("redis")
+    thorn = open_thorn(
+        endpoint, dispatcher="celery", broker_url=broker, broker_fallback=True, subscribers=subscribers
+    )
+    with pytest.raises(DispatchError):
+        thorn.event("order.created").send({})
+
+
+def test_a_broker_that_does_not_answer_in_time_gets_a_message_once_and_may_have_it(
+    open_thorn: OpenThorn,
+) -> None:
+    with Listener(lambda _: silent.stopping.wait()) as silent:
+        thorn = open_thorn(dispatcher="celery", broker_url=f"redis://127.0.0.1:{silent.port}/")
+        with pytest.raises(DispatchError, match="it may have the message all the same"):
+            thorn.event("order.created").send({})
+        assert silent.connections == 1
+
+
+def test_a_connection_that_broke_while_it_was_idle_costs_no_message(
+    open_thorn: OpenThorn, store_url: str
+) -> None:
+    with RedisServer() as broker:
+        thorn = open_thorn(dispatcher="celery", broker_url=broker.url, store=store_url)
+        event = thorn.event("order.created")
+        event.send(1)
+        broker.stop()
+        broker.start()
+        event.send(2)
+        assert len(take_all(broker.url)) == 2
+
+
+@pytest.mark.parametrize(
+    ("url", "options"),
+    [
+        ("amqp://h/", "confirm_publish"),
+        ("pyamqp://h/", "confirm_publish"),
+        ("amqps://h/", "confirm_publish"),
+        ("redis://h/", "socket_timeout"),
+        ("rediss://h/", "socket_timeout"),
+        ("sentinel://h/", "socket_timeout"),
+    ],
+)
+def test_every_kind_of_broker_is_asked_to_confirm_or_to_answer_in_time(url: str, options: str) -> None:
+    connection = Publisher(lambda: own_app(url))._connection()
+    assert options in connection.transport_options
 
 
 def test_buffered_messages_that_the_broker_cannot_take_go_to_the_store_one_by_one(

@@ -249,6 +249,33 @@ def test_a_worker_takes_our_queue_besides_those_of_the_app(open_site: OpenSite, 
     assert queues(app) == {"shop", "thornsdk"}
 
 
+def test_a_task_that_came_another_way_goes_on_in_our_queue(open_site: OpenSite, redis_url: str) -> None:
+    thorn = open_site(redis_url)
+    thorn.event("order.created").send(42)
+    app = app_of(redis_url, thorn)
+    (queued,) = take_all(redis_url)
+    queued.document["version"] = 99
+    app.tasks[queued.task].apply(args=(queued.document,), routing_key="thornsdk.tasks.topic")
+    (held,) = take_all(redis_url)
+    assert held.queue == "thornsdk"
+
+
+def test_an_app_that_accepts_no_json_ends_a_worker_with_a_word(open_site: OpenSite, redis_url: str) -> None:
+    app = app_of(redis_url, open_site(redis_url))
+    app.conf.accept_content = ["pickle"]
+    with pytest.raises(SystemExit, match=r"^thornsdk: tasks are written in JSON"):
+        make_ready(app)
+
+
+def test_the_worker_without_code_keeps_apart_from_other_apps_on_its_redis(redis_url: str) -> None:
+    options = own_app(redis_url, visibility=600).conf.broker_transport_options
+    assert {value for key, value in options.items() if key.startswith("unacked")} == {
+        "thornsdk.unacked",
+        "thornsdk.unacked_index",
+        "thornsdk.unacked_mutex",
+    }
+
+
 def test_an_app_that_was_used_before_takes_our_queue_too(open_site: OpenSite, redis_url: str) -> None:
     app = Celery("shop", broker=redis_url, set_as_current=False)
     app.finalize()

@@ -32,7 +32,7 @@ from thornsdk_plugins.celery.codec import write_retry
 from thornsdk_plugins.celery.documents import Needs, Retry
 from thornsdk_plugins.celery.outgoing import HOLD, HOP, Limits, Outgoing
 from thornsdk_plugins.celery.publisher import Publisher
-from thornsdk_plugins.celery.work import GRACE, RESERVE, Arrival, Work
+from thornsdk_plugins.celery.work import GRACE, RESERVE, SPREAD, Arrival, Work
 from thornsdk_plugins.urllib3 import PooledTransport
 
 JSON = "application/json"
@@ -50,7 +50,8 @@ class Worker:
         self.thorn = thorn
         self.url = broker_url
         self.publisher = Publisher(lambda: own_app(broker_url))
-        self.work = Work(thorn.deliverer, Outgoing(self.publisher, limits, thorn.deliverer.clock), limits)
+        outgoing = Outgoing(self.publisher, limits, thorn.deliverer.clock)
+        self.work = Work(thorn.deliverer, outgoing, limits, lambda: 0.5)
 
     def do(self, queued: Queued, *, redelivered: bool = False) -> list[Queued]:
         """Does a task, and gives what it published."""
@@ -330,6 +331,52 @@ def test_a_redelivered_batch_is_tried_again_one_by_one(
     assert (lost["attempt"], lost["deliveries"]) == (1, 3)
 
 
+def test_deliveries_whose_worker_died_again_are_spread_over_time(
+    endpoint: Endpoint, open_worker: OpenWorker, clock: FakeClock
+) -> None:
+    worker = open_worker(endpoint)
+    worker.thorn.subscribe("order.*", endpoint.url)
+    (batch,) = worker.fanned_out()
+    (second,) = worker.do(batch, redelivered=True)
+    (third,) = worker.do(second, redelivered=True)
+    assert eta(third) == later(clock, 0.5 * SPREAD)
+
+
+def test_a_worker_that_is_unfit_does_not_count_what_comes_back(
+    open_worker: OpenWorker, endpoint: Endpoint
+) -> None:
+    worker = open_worker(endpoint)
+    worker.thorn.subscribe("order.*", endpoint.url)
+    (batch,) = worker.fanned_out()
+    batch.document["message"]["needs"]["requirements"] = ["what nobody knows"]
+    (held,) = worker.do(batch, redelivered=True)
+    assert (held.document["number"], held.document["again"]) == (1, True)
+
+
+def test_an_attempt_that_is_not_to_be_made_any_more_does_not_wait_on(
+    flaky: Endpoint, open_worker: OpenWorker
+) -> None:
+    worker = open_worker(flaky)
+    subscription = worker.thorn.subscribe("order.*", flaky.url)
+    (batch,) = worker.fanned_out()
+    (resume,) = worker.do(batch)
+    worker.thorn.unsubscribe(subscription.id)
+    assert worker.do(resume) == []
+
+
+def test_an_attempt_that_a_sweep_has_published_too_is_made_by_the_first_that_comes(
+    flaky: Endpoint, open_worker: OpenWorker, clock: FakeClock
+) -> None:
+    worker = open_worker(flaky)
+    worker.thorn.subscribe("order.*", flaky.url)
+    (batch,) = worker.fanned_out()
+    (resume,) = worker.do(batch)
+    clock.advance(5 + GRACE)
+    (anew,) = worker.sweep()
+    assert worker.do(resume) == worker.do(anew) == []
+    assert len(flaky.seen) == 2
+
+
 def test_what_may_have_been_done_is_looked_up_in_the_store(
     open_endpoint: OpenEndpoint, open_worker: OpenWorker
 ) -> None:
@@ -339,9 +386,8 @@ def test_what_may_have_been_done_is_looked_up_in_the_store(
     pending = worker.thorn.subscribe("order.*", ill.url)
     new = worker.thorn.subscribe("order.*", f"{well.url}/new")
     (batch,) = worker.fanned_out()
-    (resume,) = worker.do(changed(batch, subscriptions=ids(done, pending)))
-    (published_anew,) = worker.do(changed(batch, subscriptions=ids(done, pending, new), again=True))
-    assert published_anew.document == resume.document
+    worker.do(changed(batch, subscriptions=ids(done, pending)))
+    assert worker.do(changed(batch, subscriptions=ids(done, pending, new), again=True)) == []
     assert [one.path for one in well.seen] == ["/hooks/done", "/hooks/new"]
     assert len(ill.seen) == 1
 
@@ -442,6 +488,20 @@ def test_where_the_broker_goes_and_no_store_is_shared_the_task_is_given_back(
         (batch,) = worker.fanned_out()
         with pytest.raises(DispatchError):
             worker.do(batch)
+
+
+def test_where_the_broker_goes_and_no_store_is_shared_every_result_is_read_and_told(
+    open_endpoint: OpenEndpoint, open_worker: OpenWorker, told: Told
+) -> None:
+    with RedisServer() as broker:
+        ill = open_endpoint(goes_with(broker))
+        urls = [f"{ill.url}/{number}" for number in range(5)]
+        subscribers = {"*": [static(url) for url in urls]}
+        worker = open_worker(ill, url=broker.url, store="memory", subscribers=subscribers)
+        (batch,) = worker.fanned_out()
+        with pytest.raises(DispatchError):
+            worker.do(batch)
+    assert len(told("delivery.retry")) == len(ill.seen) == 5
 
 
 def test_a_message_is_given_back_where_its_batches_cannot_be_published(open_worker: OpenWorker) -> None:

@@ -172,7 +172,7 @@ class Deliverer(Protocol):
         """
         ...
 
-    def take(self, delivery_id: UUID, due_at: datetime, timeout: float) -> DeliveryRecord | None:
+    def take(self, delivery_id: UUID, number: int, timeout: float) -> DeliveryRecord | None:
         """Takes a pending delivery from the store, to attempt it.
 
         The store then says that an attempt was begun and is lost, and when it may be taken again: that is
@@ -180,11 +180,11 @@ class Deliverer(Protocol):
 
         Args:
             delivery_id: The delivery's id.
-            due_at: When it was last known to be due.
+            number: The number of the attempt that is to be made.
             timeout: The deadline of the attempt, in seconds.
 
         Returns:
-            What was known of it; None where it ended or somebody else has taken it.
+            What was known of it; None where that attempt was begun already, or is not to be made any more.
         """
         ...
 
@@ -241,7 +241,7 @@ class Dispatcher(Protocol):
         """Takes a message, and says in the receipt what it has done with it.
 
         Raises:
-            DispatchError: If it could not take the message; nothing was sent and nothing will be.
+            DispatchError: If it could not take the message, or cannot tell whether its broker has it.
         """
         ...
 

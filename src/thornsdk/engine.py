@@ -125,10 +125,11 @@ class Engine:
         planned.sort(key=lambda one: _place(one.delivery.subscription))
         yield from self.attempt(planned)
 
-    def take(self, delivery_id: UUID, due_at: datetime, timeout: float) -> DeliveryRecord | None:
+    def take(self, delivery_id: UUID, number: int, timeout: float) -> DeliveryRecord | None:
         """Takes a pending delivery from the store, to attempt it."""
         record = self._store.delivery(delivery_id)
-        if record is None or record.next_attempt_at != due_at:
+        due_at = None if record is None else record.next_attempt_at
+        if record is None or due_at is None or record.last.number + 1 != number:
             return None
         taken = self.lost(record, self.clock() + timedelta(seconds=timeout + _CLAIM_MARGIN))
         return record if self._store.take(delivery_id, due_at, taken) else None

@@ -237,7 +237,7 @@ class SerializationError(ThornError):
 
 
 class DispatchError(ThornError):
-    """A dispatcher could not take a message: nothing was sent, and nothing will be.
+    """A dispatcher could not take a message, or its broker did not answer in time: then it may have it.
 
     Attributes:
         dispatcher: The dispatcher's name.

@@ -77,7 +77,8 @@ class Event(Generic[Payload]):
 
         Raises:
             SerializationError: If the payload cannot be written. Nothing was sent.
-            DispatchError: If the dispatcher could not take the message. Nothing was sent.
+            DispatchError: If the dispatcher could not take the message. Nothing was sent, unless the error
+                says that the broker may have it.
             InvalidValue: If the sender is empty. Nothing was sent.
             ConfigurationError: If a callable among the static subscribers raises. Nothing was sent.
             StoreError: If the store broke. What was sent before was recorded as far as it let us.

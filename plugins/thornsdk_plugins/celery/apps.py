@@ -75,5 +75,11 @@ def own_app(broker_url: str, *, visibility: float | None = None) -> Celery:
         broker_connection_retry_on_startup=True,
     )
     if visibility is not None and broker_url.startswith(("redis", "sentinel")):
-        app.conf.broker_transport_options = {"visibility_timeout": visibility}
+        app.conf.broker_transport_options = {
+            "visibility_timeout": visibility,
+            # Other apps on the same database may be slower, or faster: each gives back its own tasks alone.
+            "unacked_key": "thornsdk.unacked",
+            "unacked_index_key": "thornsdk.unacked_index",
+            "unacked_mutex_key": "thornsdk.unacked_mutex",
+        }
     return app

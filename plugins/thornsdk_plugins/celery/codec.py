@@ -88,7 +88,7 @@ def write_resume(resume: Resume) -> Document:
     return _versioned(
         {
             "at": resume.at.isoformat(),
-            "deliveries": [[str(key), moment.isoformat()] for key, moment in resume.deliveries],
+            "deliveries": [[str(key), number] for key, number in resume.deliveries],
             "terms": None if resume.terms is None else _write_terms(resume.terms),
             "needs": _write_needs(resume.needs),
         }
@@ -236,9 +236,9 @@ def _read_terms(document: Plain) -> Terms:
     return Terms(timeout=_number(found["timeout"]), retry=retry)
 
 
-def _read_delivery(document: Plain) -> tuple[UUID, datetime]:
-    key, moment = _list(document)
-    return UUID(_text(key)), _moment(moment)
+def _read_delivery(document: Plain) -> tuple[UUID, int]:
+    key, number = _list(document)
+    return UUID(_text(key)), _count(number)
 
 
 def _write_record(record: DeliveryRecord) -> Document:

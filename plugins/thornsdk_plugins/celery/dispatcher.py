@@ -23,7 +23,8 @@ class CeleryDispatcher(Dispatcher):
         broker_url: The broker, where no app is given.
         chunk_size: How many buffered messages travel in one task.
         fallback_to_store: What happens to a message that the broker cannot take: with True, its deliveries
-            go to the store, due at once; with False, `send` raises `~thornsdk.errors.DispatchError`.
+            go to the store, due at once; with False, or with a store that no worker sees, `send` raises
+            `~thornsdk.errors.DispatchError`.
     """
 
     def __init__(
@@ -81,7 +82,8 @@ class CeleryDispatcher(Dispatcher):
         try:
             task_id = self._publish([envelope for _, envelope in chunk])
         except DispatchError as exc:
-            if not self._fallback_to_store:
+            # What is kept in this process alone, no worker would ever find.
+            if not self._fallback_to_store or deliverer.store.identity is None:
                 raise
             for dispatch, _ in chunk:
                 yield self._keep(dispatch, deliverer, exc.problem)

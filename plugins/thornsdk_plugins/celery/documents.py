@@ -69,14 +69,14 @@ class Resume:
 
     Attributes:
         at: When to attempt them.
-        deliveries: Their ids, each with the moment at which the store says it is due: while it still says
-            so, nobody else has taken it.
+        deliveries: Their ids, each with the number of the attempt that is to be made: one that was begun
+            already, by whomever, is not made again.
         terms: The sender's terms; None for those of the worker.
         needs: What a worker must know.
     """
 
     at: datetime
-    deliveries: tuple[tuple[UUID, datetime], ...]
+    deliveries: tuple[tuple[UUID, int], ...]
     terms: Terms | None
     needs: Needs
 

@@ -7,7 +7,7 @@ from typing import Final
 from uuid import uuid4
 
 from celery import Celery
-from kombu import Connection
+from kombu import Connection, Producer
 from kombu.pools import ProducerPool
 
 from thornsdk.errors import ConfigurationError, DispatchError, ThornError
@@ -17,17 +17,23 @@ MAX_BYTES: Final = 8 * 1024 * 1024
 """How long the bodies in a task may be together, in bytes as they travel: half of what RabbitMQ 4 takes."""
 
 _CONNECT_SECONDS = 2.0
-_ANSWER_SECONDS = 2.0
+_ANSWER_SECONDS = 5.0
 _CONNECTIONS = 10
-# A broker that restarts is gone for a moment; who sends waits no longer than about a second for it.
-_PATIENCE = {"max_retries": 2, "interval_start": 0.1, "interval_step": 0.2, "interval_max": 0.5}
+# A broker that restarts is gone for a moment, and breaks the connections that were open.
+_TRIES = 2
+_RECONNECT = {
+    "connect_retries_timeout": 0.5,
+    "interval_start": 0.1,
+    "interval_step": 0.1,
+    "interval_max": 0.3,
+}
 
 _OPTIONS: Final[Mapping[str, Mapping[str, object]]] = {
     # A message counts as taken when the broker has confirmed it.
     "amqp": {"confirm_publish": True, "read_timeout": _ANSWER_SECONDS, "write_timeout": _ANSWER_SECONDS},
     "redis": {"socket_connect_timeout": _CONNECT_SECONDS, "socket_timeout": _ANSWER_SECONDS},
 }
-_KIND = {"pyamqp": "amqp", "rediss": "redis"}
+_KIND = {"pyamqp": "amqp", "amqps": "amqp", "rediss": "redis", "sentinel": "redis"}
 
 
 class Publisher:
@@ -77,32 +83,29 @@ class Publisher:
             The task's id.
 
         Raises:
-            DispatchError: If the broker has not taken it.
+            DispatchError: If the broker has not taken it, or has not said in time that it has.
             ConfigurationError: If there is no broker.
         """
         task_id = str(uuid4())
-        try:
-            with self._producers().acquire(block=True, timeout=_ANSWER_SECONDS) as producer:
-                self.app.send_task(
-                    task,
-                    args=[document],
-                    task_id=task_id,
-                    producer=producer,
-                    queue=declared(self.app, queue),
-                    serializer="json",
-                    eta=eta,
-                    expires=expires,
-                    ignore_result=True,
-                    add_to_parent=False,
-                    retry=True,
-                    retry_policy=_PATIENCE,
-                    argsrepr=f"({about},)",
-                    kwargsrepr="{}",
-                )
-        except ThornError:
-            raise
-        except Exception as exc:
-            raise DispatchError("celery", self._problem(exc)) from exc
+
+        def hand_over(producer: Producer) -> None:
+            self.app.send_task(
+                task,
+                args=[document],
+                task_id=task_id,
+                producer=producer,
+                queue=declared(self.app, queue),
+                serializer="json",
+                eta=eta,
+                expires=expires,
+                ignore_result=True,
+                add_to_parent=False,
+                retry=False,
+                argsrepr=f"({about},)",
+                kwargsrepr="{}",
+            )
+
+        self._persist(hand_over)
         return task_id
 
     def close(self) -> None:
@@ -111,6 +114,29 @@ class Publisher:
         if pool is not None:
             # The producers hold nothing; the connections that they borrow have a pool of their own.
             pool.connections.force_close_all()
+
+    def _persist(self, hand_over: Callable[[Producer], None]) -> None:
+        """Hands over, again where the connection was refused or broken."""
+        for left in reversed(range(_TRIES)):
+            try:
+                self._try(hand_over)
+            except ThornError:
+                raise
+            except Exception as exc:
+                # After a time-out the broker may have it, and would have it twice.
+                if left == 0 or _timed_out(exc):
+                    raise DispatchError("celery", self._problem(exc)) from exc
+            else:
+                return
+
+    def _try(self, hand_over: Callable[[Producer], None]) -> None:
+        with self._producers().acquire(block=True, timeout=_ANSWER_SECONDS) as producer:
+            try:
+                hand_over(producer)
+            except Exception:
+                # It is opened anew when it is used again.
+                producer.connection.collapse()  # type: ignore[union-attr]  # missing in the stubs
+                raise
 
     def _producers(self) -> ProducerPool:
         process = os.getpid()
@@ -125,7 +151,7 @@ class Publisher:
         app = self.app
         try:
             kind = app.connection_for_write().transport_cls
-            options = dict(_OPTIONS.get(_KIND.get(kind, kind), {}))
+            options = {**_RECONNECT, **_OPTIONS.get(_KIND.get(kind, kind), {})}
             connection = app.connection_for_write(connect_timeout=_CONNECT_SECONDS, transport_options=options)
             connection.get_transport_cls()
         except Exception as exc:
@@ -137,7 +163,19 @@ class Publisher:
         return connection
 
     def _problem(self, error: Exception) -> str:
-        return f"the broker {self._connection().as_uri()} did not take it ({type(error).__name__}: {error})"
+        broker = self._connection().as_uri()
+        if _timed_out(error):
+            return f"the broker {broker} did not answer in time; it may have the message all the same"
+        return f"the broker {broker} did not take it ({type(error).__name__}: {error})"
+
+
+def _timed_out(error: BaseException | None) -> bool:
+    """Tells whether a time-out is behind an error. That of Redis is of a class of its own."""
+    while error is not None:
+        if isinstance(error, TimeoutError) or type(error).__name__ == "TimeoutError":
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def declared(app: Celery, name: str) -> str:

@@ -1,6 +1,7 @@
 """The tasks of a Celery app: what makes its workers deliver."""
 
 import logging
+import random
 import time
 from collections.abc import Callable
 from typing import Final, Protocol, TypeAlias
@@ -9,7 +10,7 @@ from celery import Celery, Task, bootsteps
 from celery.exceptions import Reject
 
 from thornsdk import Thorn
-from thornsdk.errors import DispatchError, ThornError, crash
+from thornsdk.errors import ConfigurationError, DispatchError, ThornError, crash
 from thornsdk_plugins.celery.apps import QUEUE, all_queues
 from thornsdk_plugins.celery.codec import Document
 from thornsdk_plugins.celery.names import DELIVER, FAN_OUT, RESUME, RETRY, SWEEP
@@ -88,8 +89,19 @@ class _Worker:
             thorn = self.thorn
             limits = Limits(chunk_size=thorn.settings.chunksize, lanes=self._lanes, hop=_hop(self._app))
             outgoing = Outgoing(self._publisher, limits, thorn.deliverer.clock)
-            self._work = Work(thorn.deliverer, outgoing, limits)
+            self._work = Work(thorn.deliverer, outgoing, limits, random.random)
         return self._work
+
+    def prepare(self) -> None:
+        """Makes everything before the first task comes.
+
+        Raises:
+            ThornError: If something is wrong.
+        """
+        accepted = set(self._app.conf.accept_content)
+        if not accepted & {"json", "application/json"}:
+            raise ConfigurationError("tasks are written in JSON: add it to accept_content of the Celery app")
+        self.work  # noqa: B018 - it is made when it is asked for
 
     def declare_queues(self, sender: Celery, **_: object) -> None:
         """Makes workers take our queues, unless they are told which ones to take."""
@@ -99,12 +111,19 @@ class _Worker:
 
     def ask_for_sweep(self) -> None:
         """Publishes the task that looks for lost ones, where there is a store to look into."""
-        if self.thorn.deliverer.store.identity is None:
+        if not self.work.shares_its_store:
             return
         try:
             self._publisher.publish(SWEEP, {}, queue=QUEUE, about="", expires=SWEEP_EVERY)
         except DispatchError:
             return  # Celery tells it itself when the broker is gone; the next one follows soon.
+
+    def arrival(self, task: AnyTask) -> Arrival:
+        """Tells how a task came."""
+        info = task.request.delivery_info or {}
+        queue = str(info.get("routing_key"))
+        known = queue in all_queues(self._lanes)
+        return Arrival(queue=queue if known else QUEUE, redelivered=bool(info.get("redelivered")))
 
     def run(self, act: Callable[[Work], None]) -> None:
         """Does a task; gives it back to the broker where that fails."""
@@ -112,9 +131,12 @@ class _Worker:
             act(self.work)
         except Exception as exc:
             detail = str(exc) if isinstance(exc, ThornError) else crash(exc)
-            self.thorn.deliverer.tell(logging.ERROR, "task.returned", {"detail": detail})
-            time.sleep(_PAUSE)
-            raise Reject(detail, requeue=True) from exc
+            try:
+                self.thorn.deliverer.tell(logging.ERROR, "task.returned", {"detail": detail})
+                time.sleep(_PAUSE)
+            finally:
+                # Even if the application's time limit strikes here: any other error would drop the task.
+                raise Reject(detail, requeue=True) from exc
 
 
 class _Timer(Protocol):
@@ -142,31 +164,23 @@ def _define_tasks(app: Celery, worker: _Worker) -> None:
 
     @task(FAN_OUT)
     def fan_out(self: AnyTask, document: Document) -> None:
-        worker.run(lambda work: work.fan_out(document, _arrival(self)))
+        worker.run(lambda work: work.fan_out(document, worker.arrival(self)))
 
     @task(DELIVER)
     def deliver(self: AnyTask, document: Document) -> None:
-        worker.run(lambda work: work.deliver(document, _arrival(self)))
+        worker.run(lambda work: work.deliver(document, worker.arrival(self)))
 
     @task(RESUME)
     def resume(self: AnyTask, document: Document) -> None:
-        worker.run(lambda work: work.resume(document, _arrival(self)))
+        worker.run(lambda work: work.resume(document, worker.arrival(self)))
 
     @task(RETRY)
     def retry(self: AnyTask, document: Document) -> None:
-        worker.run(lambda work: work.retry(document, _arrival(self)))
+        worker.run(lambda work: work.retry(document, worker.arrival(self)))
 
     @task(SWEEP)
     def sweep(_self: AnyTask, _document: Document) -> None:
         worker.run(lambda work: work.sweep())
-
-
-def _arrival(task: AnyTask) -> Arrival:
-    info = task.request.delivery_info or {}
-    queue = str(info.get("routing_key"))
-    return Arrival(
-        queue=queue if queue.startswith(QUEUE) else QUEUE, redelivered=bool(info.get("redelivered"))
-    )
 
 
 def _hop(app: Celery) -> float:
@@ -182,7 +196,7 @@ def _beginning(worker: _Worker) -> type[bootsteps.StartStopStep]:
         def __init__(self, parent: object, **options: object) -> None:
             super().__init__(parent, **options)
             try:
-                worker.work  # noqa: B018 - it is made when it is asked for
+                worker.prepare()
             except ThornError as exc:
                 raise SystemExit(f"thornsdk: {exc}") from exc
 

@@ -23,6 +23,7 @@ from thornsdk import (
     delivery_id,
 )
 from thornsdk.errors import DispatchError, ThornError, crash
+from thornsdk.typing import Random
 from thornsdk_plugins.celery.batches import cut
 from thornsdk_plugins.celery.codec import (
     Document,
@@ -31,6 +32,7 @@ from thornsdk_plugins.celery.codec import (
     read_envelopes,
     read_resume,
     read_retry,
+    write_batch,
     write_envelopes,
 )
 from thornsdk_plugins.celery.documents import Batch, Envelope, Needs, Resume, Retry, due_at
@@ -41,6 +43,8 @@ GRACE: Final = 60.0
 """How many seconds a delivery is overdue before its task counts as lost."""
 RESERVE: Final = 300.0
 """For how many seconds an overdue delivery is left to the task that was published anew for it."""
+SPREAD: Final = 10.0
+"""Over how many more seconds deliveries are spread each time that their worker dies again."""
 
 
 class Unfit(Exception):
@@ -70,12 +74,20 @@ class Work:
         deliverer: Matches, attempts and keeps.
         outgoing: Publishes the tasks that follow.
         limits: How it cuts batches.
+        random: Spreads deliveries whose workers died.
     """
 
-    def __init__(self, deliverer: Deliverer, outgoing: Outgoing, limits: Limits) -> None:
+    def __init__(self, deliverer: Deliverer, outgoing: Outgoing, limits: Limits, random: Random) -> None:
         self._deliverer = deliverer
         self._outgoing = outgoing
         self._limits = limits
+        self._random = random
+        self._store = deliverer.store.identity
+
+    @property
+    def shares_its_store(self) -> bool:
+        """Whether other workers see the store too."""
+        return self._store is not None
 
     def fan_out(self, document: Document, arrival: Arrival) -> None:
         """Finds the subscribers of messages, and publishes a task for each batch of them."""
@@ -87,23 +99,21 @@ class Work:
 
     def deliver(self, document: Document, arrival: Arrival) -> None:
         """Delivers a batch."""
+        batch: Batch | None = None
         with self._held_on_trouble(DELIVER, arrival, lambda: document):
             batch = read_batch(document)
-            if arrival.redelivered:
-                self._begin_anew(batch, arrival.queue)
-            else:
-                self._check(batch.envelope.needs)
-                self._deliver(batch, arrival.queue)
+        if batch is not None:
+            self._deliver(batch, arrival)
 
     def resume(self, document: Document, arrival: Arrival) -> None:
         """Attempts deliveries of the store again, when their time has come."""
         with self._held_on_trouble(RESUME, arrival, lambda: document):
             resume = read_resume(document)
             self._check(resume.needs)
-            if self._now() < resume.at:
-                self._outgoing.resume(resume, arrival.queue)
-            else:
+            if self._now() >= resume.at:
                 self._resume(resume)
+            elif still := tuple(one for one in resume.deliveries if self._is_pending(*one)):
+                self._outgoing.resume(evolve(resume, deliveries=still), arrival.queue)
 
     def retry(self, document: Document, arrival: Arrival) -> None:
         """Attempts a delivery again that is in no store, when its time has come."""
@@ -119,12 +129,12 @@ class Work:
 
     def sweep(self) -> None:
         """Publishes a task anew for each delivery of the store that is overdue: its task was lost."""
-        store, now = self._deliverer.store, self._now()
-        until = now + timedelta(seconds=RESERVE)
-        needs = Needs(store=store.identity)
-        while due := store.claim_due(now - timedelta(seconds=GRACE), until, self._limits.chunk_size):
+        now = self._now()
+        before, until = now - timedelta(seconds=GRACE), now + timedelta(seconds=RESERVE)
+        needs = Needs(store=self._store)
+        while due := self._deliverer.store.claim_due(before, until, self._limits.chunk_size):
             for queue, group in groupby(sorted(due, key=self._queue), key=self._queue):
-                deliveries = tuple((one.id, until) for one in group)
+                deliveries = tuple((one.id, one.last.number + 1) for one in group)
                 self._outgoing.resume(Resume(at=now, deliveries=deliveries, terms=None, needs=needs), queue)
 
     # First attempts
@@ -148,8 +158,20 @@ class Work:
             )
             self._outgoing.batch(batch, lane)
 
+    def _deliver(self, batch: Batch, arrival: Arrival) -> None:
+        left = evolve(batch, again=True) if arrival.redelivered else batch
+        with self._held_on_trouble(DELIVER, arrival, lambda: write_batch(left)):
+            self._check(batch.envelope.needs)
+            if arrival.redelivered:
+                self._begin_anew(batch, arrival.queue)
+            else:
+                self._attempt_all(batch, arrival.queue)
+
     def _begin_anew(self, batch: Batch, queue: str) -> None:
-        """Publishes each delivery of a batch alone: one that ends its worker ends no other's attempt."""
+        """Publishes each delivery of a batch alone: one that ends its worker ends no other's attempt.
+
+        Those that met again in a worker that died are spread over time, so that they part.
+        """
         envelope = batch.envelope
         fields = {
             "message_id": str(envelope.message_id),
@@ -158,24 +180,32 @@ class Work:
             "deliveries": len(batch.subscriptions),
         }
         self._deliverer.tell(logging.WARNING, "worker.lost", fields)
-        self._publish_singly(evolve(batch, number=batch.number + 1), queue)
+        spread = SPREAD * (batch.number - 1)
+        self._publish_singly(evolve(batch, number=batch.number + 1), queue, lambda: self._random() * spread)
 
-    def _publish_singly(self, batch: Batch, queue: str, *, delay: float = 0.0) -> None:
+    def _publish_singly(self, batch: Batch, queue: str, delay: Callable[[], float]) -> None:
         for one in batch.subscriptions:
-            self._outgoing.batch(evolve(batch, subscriptions=(one,), again=True), queue, delay=delay)
+            self._outgoing.batch(evolve(batch, subscriptions=(one,), again=True), queue, delay=delay())
 
-    def _deliver(self, batch: Batch, queue: str) -> None:
+    def _attempt_all(self, batch: Batch, queue: str) -> None:
+        envelope = batch.envelope
         left = dict.fromkeys(batch.subscriptions)
+        problem: Exception | None = None
         try:
-            wanted = self._not_done(batch) if batch.again else batch.subscriptions
-            for record in self._attempt(batch, wanted):
-                self._follow_up(record, batch.envelope.terms, batch.envelope.needs)
-                if record.state is not DeliveryState.PENDING:
+            for record in self._attempt(batch, self._not_done(batch) if batch.again else batch.subscriptions):
+                try:
+                    self._follow_up(record, envelope.terms, envelope.needs)
+                except DispatchError as exc:
+                    problem = exc  # The others are read to the end first.
+                    continue
+                if record.state is not DeliveryState.PENDING or not self.shares_its_store:
                     del left[record.subscription_id]
         except Exception as exc:
+            problem = exc
+        if problem is not None:
             # What came to no end is tried again, each alone: one of them may be what went wrong.
-            self._tell_held(DELIVER, exc)
-            self._publish_singly(evolve(batch, subscriptions=tuple(left)), queue, delay=HOLD)
+            self._tell_held(DELIVER, problem)
+            self._publish_singly(evolve(batch, subscriptions=tuple(left)), queue, lambda: HOLD)
 
     def _not_done(self, batch: Batch) -> list[UUID]:
         """Gives the subscriptions of a batch whose deliveries the store does not know."""
@@ -184,8 +214,8 @@ class Work:
             record = self._deliverer.store.delivery(delivery_id(batch.envelope.message_id, one))
             if record is None:
                 new.append(one)
-            else:
-                # Who recorded it may have died before the next attempt was published.
+            elif not self.shares_its_store:
+                # Nobody else knows that it is due again.
                 self._follow_up(record, batch.envelope.terms, batch.envelope.needs)
         return new
 
@@ -202,9 +232,15 @@ class Work:
         event = resume.needs.event
         terms = None if resume.terms is None else self._terms(resume.terms, event)
         timeout = (terms or self._deliverer.terms(event)).timeout * len(resume.deliveries)
-        taken = [self._deliverer.take(key, moment, timeout) for key, moment in resume.deliveries]
+        taken = [self._deliverer.take(key, number, timeout) for key, number in resume.deliveries]
         for record in self._deliverer.resume((one for one in taken if one is not None), terms):
             self._follow_up(record, resume.terms or self._deliverer.terms(record.event), resume.needs)
+
+    def _is_pending(self, key: UUID, number: int) -> bool:
+        record = self._deliverer.store.delivery(key)
+        return (
+            record is not None and record.state is DeliveryState.PENDING and record.last.number + 1 == number
+        )
 
     def _retry(self, retry: Retry) -> None:
         terms = self._terms(retry.terms, retry.needs.event)
@@ -215,12 +251,13 @@ class Work:
         """Publishes the next attempt of a delivery, if there is to be one."""
         if record.kind is not OutcomeKind.RETRY:
             return
-        if self._deliverer.store.identity is None:
+        # From here on it is the worker's store that knows of it.
+        needs = evolve(needs, event=record.event, store=self._store)
+        if not self.shares_its_store:
             self._outgoing.retry(Retry(record=record, terms=terms, needs=needs))
             return
-        at = due_at(record)
-        needs = evolve(needs, event=record.event)
-        resume = Resume(at=at, deliveries=((record.id, at),), terms=terms, needs=needs)
+        again = ((record.id, record.last.number + 1),)
+        resume = Resume(at=due_at(record), deliveries=again, terms=terms, needs=needs)
         try:
             self._outgoing.resume(resume, self._queue(record))
         except DispatchError as exc:
@@ -250,7 +287,7 @@ class Work:
         Raises:
             Unfit: If it does not.
         """
-        if needs.store is not None and needs.store != self._deliverer.store.identity:
+        if needs.store is not None and needs.store != self._store:
             raise Unfit("it was sent with another store than this worker's: THORN_STORE differs")
         missing = set(needs.requirements) - self._deliverer.requirements(needs.event)
         if missing:

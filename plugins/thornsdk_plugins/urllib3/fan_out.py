@@ -15,10 +15,10 @@ from typing import Final, TypeAlias
 
 from thornsdk import Exchange, Request
 
-BUNCH: Final = 16
+BUNCH: Final = 8
 """How many requests one thread sends in turn, while receivers answer at once."""
-STALL: Final = 0.005
-"""After how many seconds without an answer more threads are started."""
+STALL: Final = 0.01
+"""How many seconds a bunch may take; after that, more threads are started."""
 
 Send: TypeAlias = Callable[[Request], Exchange]
 
@@ -47,12 +47,10 @@ def _in_bunches(crew: "_Crew", stream: Iterator[Request], size: int) -> Iterator
     """Sends in one thread, until the requests end or a receiver lets us wait."""
     while bunch := deque(islice(stream, size)):
         crew.hand_over(bunch)
-        while crew.in_flight:
-            ended = crew.ended(timeout=STALL)
-            yield from ended
-            if not ended:
-                crew.share(bunch)
-                return
+        yield from crew.ended(timeout=STALL)
+        if crew.in_flight:
+            crew.share(bunch)
+            return
 
 
 def _side_by_side(crew: "_Crew", stream: Iterator[Request], width: int) -> Iterator[Exchange]:

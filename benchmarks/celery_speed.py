@@ -31,7 +31,7 @@ from rig.broker import redis
 from rig.receiver import Receiver
 from rig.worker import Worker
 
-from thornsdk import Subscription, Thorn
+from thornsdk import Settings, Subscription, Thorn
 from thornsdk_plugins.sqlite import SqliteStore
 
 NAIVE = "a task per delivery"
@@ -215,7 +215,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--origins", type=int, default=10, help="to how many origins they go")
     parser.add_argument("--concurrency", type=int, default=2, help="the processes of a worker")
     parser.add_argument("--pool", default="prefork", help="the pool of the workers")
-    parser.add_argument("--in-flight", type=int, default=32, help="THORN_CONCURRENCY")
+    parser.add_argument("--in-flight", type=int, default=Settings().concurrency, help="THORN_CONCURRENCY")
     parser.add_argument("--chunk-sizes", type=int, nargs="+", default=[1, 10, 100, 1000])
     return parser.parse_args()
 

@@ -81,6 +81,10 @@ class Worker:
             found[1] for line in self.lines(f" {event} ") if (found := re.search(rf"\b{field}=(\S+)", line))
         ]
 
+    def tasks(self, name: str) -> set[str]:
+        """The ids of the tasks of this name that it got. One that comes back has the same id."""
+        return set(re.findall(rf"Task {re.escape(name)}\[(\S+)\] received", self.log))
+
     def wait_for(self, said: str, times: int = 1) -> None:
         """Waits until it has said this, so many times."""
         wait_until(lambda: len(self.lines(said)) >= times or self.process.poll() is not None)
@@ -142,7 +146,8 @@ def subscribe(thorn: Thorn, event: str, *endpoints: Endpoint, times: int = 1) ->
 def _environ(settings: dict[str, object]) -> dict[str, str]:
     ours = {key: value for key, value in os.environ.items() if not key.startswith("THORN_")}
     given = {f"THORN_{key.upper()}": _text(value) for key, value in settings.items()}
-    return {**ours, "PYTHONPATH": str(_TESTS), "PYTHONUNBUFFERED": "1", **given}
+    path = os.pathsep.join(filter(None, (str(_TESTS), os.environ.get("PYTHONPATH"))))
+    return {**ours, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", **given}
 
 
 def _text(value: object) -> str:

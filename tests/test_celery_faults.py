@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -68,3 +70,24 @@ def test_after_a_kill_in_the_middle_of_a_batch_only_what_was_in_flight_comes_twi
                 wait_until(lambda: delivered(thorn) == BATCH)
                 assert "worker.lost" in worker.log + another.log
     assert doubles(endpoint) == IN_FLIGHT
+
+
+def test_the_fault_runs_lose_nothing_and_say_so_in_80_columns(tmp_path: Path) -> None:
+    script = Path(__file__).parents[1] / "benchmarks" / "celery_faults.py"
+    options = ["--deliveries", "300", "--faults", "1", "--broker", "redis", "--scenario", "receivers failing"]
+    ran = subprocess.run(
+        [sys.executable, script, *options],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "FAULTS_VISIBILITY": "3", "TMPDIR": str(tmp_path)},
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+    head, row = ran.stdout.splitlines()
+    assert max(len(head), len(row)) <= 80
+    assert head.split()[3:7] == ["deliveries", "requests", "lost", "doubles"]
+    assert row.split()[:3] == ["receivers", "failing", "redis"]
+    deliveries, requests, lost, doubles = (int(one) for one in row.split()[4:8])
+    assert (deliveries, lost, doubles) == (300, 0, 0)
+    assert requests > deliveries
+    assert list(tmp_path.iterdir()) == []

@@ -53,7 +53,8 @@ class Worker:
             *(sys.executable, "-m", "celery", "-A", app, "worker", "--hostname", f"{self.name}@localhost"),
             *("--loglevel", "INFO", *_ALONE, *options),
         ]
-        self._environ = {**_environ(settings), **(environ or {})}
+        # Who is killed leaves its temporary files where they are.
+        self._environ = {**_environ(settings), "TMPDIR": str(folder), **(environ or {})}
         self._process: subprocess.Popen[bytes] | None = None
 
     @property

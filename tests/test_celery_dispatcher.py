@@ -232,7 +232,7 @@ def test_a_connection_that_broke_while_it_was_idle_costs_no_message(
 )
 def test_every_kind_of_broker_is_asked_to_confirm_or_to_answer_in_time(url: str, options: str) -> None:
     connection = Publisher(lambda: own_app(url))._connection()
-    assert options in connection.transport_options
+    assert options in (connection.transport_options or {})
 
 
 def test_buffered_messages_that_the_broker_cannot_take_go_to_the_store_one_by_one(

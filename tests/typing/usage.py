@@ -271,11 +271,11 @@ class BatchDispatcher(LateDispatcher):
         yield from super().dispatch_many(dispatches, deliverer)
 
 
-def a_worker(thorn: Thorn, record: DeliveryRecord, due_at: datetime) -> None:
+def a_worker(thorn: Thorn, record: DeliveryRecord) -> None:
     deliverer = thorn.deliverer
     assert_type(deliverer, Deliverer)
     assert_type(deliverer.store.identity, str | None)
-    taken = deliverer.take(record.id, due_at, 10.0)
+    taken = deliverer.take(record.id, record.last.number + 1, 10.0)
     assert_type(taken, DeliveryRecord | None)
     if taken is not None:
         assert_type(deliverer.resume([taken]), Iterator[DeliveryRecord])

@@ -618,6 +618,17 @@ def test_without_a_shared_store_the_whole_delivery_travels(
     assert first.header("Hook-Delivery") == second.header("Hook-Delivery")
 
 
+def test_without_a_shared_store_what_was_done_in_this_process_is_followed_up(
+    flaky: Endpoint, storeless: OpenWorker
+) -> None:
+    worker = storeless(flaky)
+    (batch,) = worker.fanned_out()
+    (retry,) = worker.do(batch)
+    (again,) = worker.do(changed(batch, again=True))
+    assert again.document == retry.document
+    assert len(flaky.seen) == 1
+
+
 def test_without_a_shared_store_attempts_wait_for_their_time_and_end(
     open_endpoint: OpenEndpoint, storeless: OpenWorker, clock: FakeClock
 ) -> None:

@@ -20,7 +20,6 @@ _CONNECT_SECONDS = 2.0
 _ANSWER_SECONDS = 5.0
 _CONNECTIONS = 10
 # A broker that restarts is gone for a moment, and breaks the connections that were open.
-_TRIES = 2
 _RECONNECT = {
     "connect_retries_timeout": 0.5,
     "interval_start": 0.1,
@@ -116,26 +115,27 @@ class Publisher:
             pool.connections.force_close_all()
 
     def _persist(self, hand_over: Callable[[Producer], None]) -> None:
-        """Hands over, again where the connection was refused or broken."""
-        for left in reversed(range(_TRIES)):
+        """Hands over, a second time where the connection was refused or broken."""
+        try:
             try:
                 self._try(hand_over)
-            except ThornError:
-                raise
             except Exception as exc:
                 # After a time-out the broker may have it, and would have it twice.
-                if left == 0 or _timed_out(exc):
-                    raise DispatchError("celery", self._problem(exc)) from exc
-            else:
-                return
+                if isinstance(exc, ThornError) or _timed_out(exc):
+                    raise
+                self._try(hand_over)
+        except ThornError:
+            raise
+        except Exception as exc:
+            raise DispatchError("celery", self._problem(exc)) from exc
 
     def _try(self, hand_over: Callable[[Producer], None]) -> None:
         with self._producers().acquire(block=True, timeout=_ANSWER_SECONDS) as producer:
             try:
                 hand_over(producer)
             except Exception:
-                # It is opened anew when it is used again.
-                producer.connection.collapse()  # type: ignore[union-attr]  # missing in the stubs
+                # What is left of the connection is thrown away; it is opened anew when it is used again.
+                producer.connection.collect()  # type: ignore[union-attr]  # missing in the stubs
                 raise
 
     def _producers(self) -> ProducerPool:

@@ -4,7 +4,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from support.commands import Commands, Ran, process
 from thornsdk.cli.demo_cast import CAST, Desk
 from thornsdk.cli.demo_programs import _held_back, hanging_up_stops, redis_program, start_redis
 from thornsdk.cli.receiver import Arrival
-from thornsdk.cli.stopping import stoppable
+from thornsdk.cli.stopping import stop_if_asked, stoppable
 
 
 @pytest.fixture
@@ -392,3 +392,12 @@ def test_what_was_started_to_outlive_its_terminal_goes_on() -> None:
         assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+def test_ctrl_c_that_a_library_swallows_counts_all_the_same() -> None:
+    with stoppable():
+        stop_if_asked()
+        with suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            stop_if_asked()

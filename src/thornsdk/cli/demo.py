@@ -19,7 +19,7 @@ from thornsdk.cli.demo_programs import hanging_up_stops, no_foreign_settings
 from thornsdk.cli.demo_view import Ending, JsonView, LinesView, LiveView, View
 from thornsdk.cli.options import json_option
 from thornsdk.cli.receiver import Receiver
-from thornsdk.cli.stopping import stoppable
+from thornsdk.cli.stopping import stop_if_asked, stoppable
 from thornsdk.cli.telling import ObserverPlugin
 
 DEADLINE = 1.0
@@ -62,7 +62,9 @@ def _play(view: View, stack: ExitStack, dispatcher: str) -> None:
     view.subscribed({subscription.id: one for one, subscription in subscribed.items()}, receiver.origin)
     backend.begin(thorn, view, settings)
     _send_all(thorn, view, backend)
+    stop_if_asked()
     backend.finish()
+    stop_if_asked()
     names = {subscription.id: one.name for one, subscription in subscribed.items()}
     seconds = time.monotonic() - begin
     view.ended(Ending(tuple(view.rows), desk, _disabled(thorn, names), seconds))

@@ -26,3 +26,9 @@ def _stop(_number: int, _frame: FrameType | None) -> None:
     for one in _SIGNALS:
         signal.signal(one, signal.SIG_IGN)
     raise KeyboardInterrupt
+
+
+def stop_if_asked() -> None:
+    """Raises `KeyboardInterrupt` again, inside `stoppable`, where a library has swallowed it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        raise KeyboardInterrupt

@@ -2,9 +2,11 @@ import json
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +112,7 @@ def test_without_a_terminal_people_get_a_line_for_each_attempt_and_a_table(run: 
     assert "\x1b" not in ran.out
     assert "timeout x3" in rest
     assert "500 → 200" in rest
-    assert "0xa9fea9fe is at 169.254.169.254: link-local, cloud metadata" in rest
+    assert "0xa9fea9fe is at 169.254.169.254: cloud metadata" in rest
     assert "○ 1 not sent   globex: tenants never get each other's events" in rest
     assert "thornsdk listen --secret s3cret" in rest
 
@@ -377,6 +379,21 @@ def test_what_comes_while_a_program_starts_stops_the_demo_when_it_has_started() 
     with pytest.raises(KeyboardInterrupt):
         start()
     assert started == [True]
+
+
+def test_what_comes_where_python_imports_stops_the_demo_a_moment_later() -> None:
+    went_on: list[bool] = []
+    # In some places of the import system, an error would be printed and forgotten.
+    importing = compile("interrupt(); went_on.append(True)", "<frozen importlib._bootstrap>", "exec")
+
+    def run() -> None:
+        with stoppable():
+            exec(importing, {"interrupt": partial(signal.raise_signal, signal.SIGINT), "went_on": went_on})
+            threading.Event().wait(20)
+
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    assert went_on == [True]
 
 
 def test_a_closed_terminal_stops_it() -> None:

@@ -5,7 +5,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_AGAIN = signal.SIGALRM
+"""What comes a moment after a signal that came at a wrong time."""
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, _AGAIN)
+_MOMENT = 0.01
+_IMPORTING = "<frozen importlib"
 
 
 @contextmanager
@@ -18,11 +22,16 @@ def stoppable() -> Iterator[None]:
     try:
         yield
     finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in zip(_SIGNALS, before, strict=True):
             signal.signal(number, handler)
 
 
-def _stop(_number: int, _frame: FrameType | None) -> None:
+def _stop(_number: int, frame: FrameType | None) -> None:
+    if frame is not None and frame.f_code.co_filename.startswith(_IMPORTING):
+        # The import system swallows what is raised in the release of its locks, and prints it.
+        signal.setitimer(signal.ITIMER_REAL, _MOMENT)
+        return
     for one in _SIGNALS:
         signal.signal(one, signal.SIG_IGN)
     raise KeyboardInterrupt

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,14 @@ from support.brokers import (
     told,
 )
 from support.endpoint import Behaviour, Endpoint
+from support.tls import NAME, server_context
+from support.transports import each_kind, make_transport
 from support.wire import Listener
-from thornsdk import Thorn
-from thornsdk_plugins.urllib3 import PooledTransport
+from thornsdk import Thorn, Transport
 
 OpenEndpoint = Callable[..., Endpoint]
 OpenThorn = Callable[..., Thorn]
-OpenTransport = Callable[..., PooledTransport]
+OpenTransport = Callable[..., Transport]
 Listen = Callable[..., Listener]
 
 LOOPBACK = "127.0.0.0/8"
@@ -122,12 +124,25 @@ def ca_bundle(authority: trustme.CA, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def open_transport(open_endpoint: OpenEndpoint) -> Iterator[OpenTransport]:
-    """Makes transports; they close before the endpoints do."""
+def tls(authority: trustme.CA) -> ssl.SSLContext:
+    """What a server needs to be hooks.example.test and 127.0.0.1."""
+    return server_context(authority.issue_cert(NAME, "127.0.0.1"))
+
+
+@pytest.fixture(scope="session", params=each_kind())
+def transport_kind(request: pytest.FixtureRequest) -> str:
+    """Each HTTP transport in turn."""
+    kind: str = request.param
+    return kind
+
+
+@pytest.fixture
+def open_transport(transport_kind: str, open_endpoint: OpenEndpoint) -> Iterator[OpenTransport]:
+    """Makes transports of each kind; they close before the endpoints do."""
     with ExitStack() as stack:
 
-        def open_one(**options: Any) -> PooledTransport:
-            transport = PooledTransport(**options)
+        def open_one(**options: Any) -> Transport:
+            transport = make_transport(transport_kind, **options)
             stack.callback(transport.close)
             return transport
 
@@ -135,8 +150,14 @@ def open_transport(open_endpoint: OpenEndpoint) -> Iterator[OpenTransport]:
 
 
 @pytest.fixture
-def transport(open_transport: OpenTransport) -> PooledTransport:
+def transport(open_transport: OpenTransport) -> Transport:
     return open_transport()
+
+
+@pytest.fixture
+def trusting(open_transport: OpenTransport, ca_bundle: str) -> Transport:
+    """A transport that trusts the private authority, and finds all names at 127.0.0.1."""
+    return open_transport(ca_bundle=ca_bundle, resolver=lambda host, port: [ip_address("127.0.0.1")])
 
 
 @pytest.fixture

@@ -21,13 +21,13 @@ FORBIDDEN = {
         ::ffff:10.0.0.1 ::ffff:172.16.0.1 ::ffff:192.168.0.1 ::ffff:a00:1 ::ffff:c0a8:ffff""",
     "shared by carriers (CGNAT)": """
         100.64.0.0 100.64.0.1 100.100.100.199 100.100.100.201 100.127.255.255 ::ffff:100.64.0.1""",
-    "cloud metadata": "100.100.100.200 168.63.129.16 ::ffff:168.63.129.16 ::ffff:100.100.100.200",
+    "cloud metadata": """
+        100.100.100.200 168.63.129.16 169.254.169.254 169.254.170.2 169.254.170.23 192.0.0.192
+        ::ffff:168.63.129.16 ::ffff:100.100.100.200 ::ffff:169.254.169.254 ::ffff:a9fe:a9fe
+        fd00:ec2::23 fd00:ec2::254 fd20:ce::254 fe80::a9fe:a9fe""",
     "loopback": "127.0.0.0 127.0.0.1 127.0.1.1 127.1.2.3 127.255.255.255 ::ffff:127.0.0.1 ::ffff:7f00:1",
-    "link-local, cloud metadata": """
-        169.254.0.0 169.254.0.1 169.254.169.254 169.254.170.2 169.254.255.255 ::ffff:169.254.169.254
-        ::ffff:a9fe:a9fe""",
     "protocol assignments": """
-        192.0.0.0 192.0.0.1 192.0.0.8 192.0.0.9 192.0.0.170 192.0.0.192 192.0.0.255
+        192.0.0.0 192.0.0.1 192.0.0.8 192.0.0.9 192.0.0.170 192.0.0.255
         2001:1:: 2001:1::1 2001:1::2 2001:3:: 2001:4:112:: 2001:5:: 2001:f:ffff:ffff:ffff:ffff:ffff:ffff
         2001:30:: 2001:1ff:ffff:ffff:ffff:ffff:ffff:ffff""",
     "documentation": """
@@ -69,8 +69,10 @@ FORBIDDEN = {
         2002:ffff:ffff:ffff:ffff:ffff:ffff:ffff""",
     "segment routing (SRv6)": "5f00:: 5f00::1 5f00:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
     "unique local": """
-        fc00:: fc00::1 fd00::1 fd00:ec2::254 fd20:ce::254 fdff:ffff:ffff:ffff:ffff:ffff:ffff:ffff""",
-    "link-local": "fe80:: fe80::1 fe80::a9fe:a9fe febf:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
+        fc00:: fc00::1 fd00::1 fd00:ec2::1 fdff:ffff:ffff:ffff:ffff:ffff:ffff:ffff""",
+    "link-local": """
+        169.254.0.0 169.254.0.1 169.254.169.253 169.254.255.255
+        fe80:: fe80::1 febf:ffff:ffff:ffff:ffff:ffff:ffff:ffff""",
     "site-local": "fec0:: fec0::1 feff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
     "not global unicast": """
         0:0:0:1:: ::1:0:0 ::fffe:7f00:1 64:ff9a:ffff:ffff:ffff:ffff:ffff:ffff 64:ff9b:0:1:: 64:ff9b::1:0:0
@@ -209,6 +211,24 @@ def test_opening_a_tunnel_does_not_open_the_forbidden_addresses_inside(how: str,
     assert told == f"carries {inner}: {RULES.forbidden(inner)}"
 
 
+@given(length=st.sampled_from([48, 56, 64, 96]), inner=forbidden_v4)
+def test_an_opened_local_translation_carries_no_forbidden_address_behind_a_prefix_of_any_length(
+    length: int, inner: IPv4Address
+) -> None:
+    assume(int(inner) >> 24)  # Addresses of this network stand wherever a prefix of another length was meant.
+    # RFC 6052, section 2.2: bits 64 to 71 are left out.
+    bits = f"{int(IPv6Address('64:ff9b:1::')):0128b}"[:length]
+    with_inner = bits + f"{int(inner):032b}"
+    spread = with_inner if length == 96 else with_inner[:64] + "0" * 8 + with_inner[64:]
+    address = IPv6Address(int(spread.ljust(128, "0"), 2))
+    assert AddressRules(allow=["64:ff9b:1::/48"]).forbidden(address) is not None
+
+
+def test_a_forbidden_address_behind_a_short_prefix_is_found_whatever_follows_it() -> None:
+    rules = AddressRules(allow=["64:ff9b:1::/48"])
+    assert rules.forbidden(ip_address("64:ff9b:1:a9fe:a9:fe00:808:808")) is not None
+
+
 @given(how=carriers, inner=public_v4)
 def test_an_opened_tunnel_carries_public_addresses(how: str, inner: IPv4Address) -> None:
     rules = AddressRules(allow=["::/96", "::ffff:0:0:0/96", "64:ff9b::/32", "2001::/32", "2002::/16"])
@@ -244,6 +264,20 @@ def test_allow_opens_a_range(allow: str, address: str) -> None:
 def test_allow_opens_nothing_beyond_its_range() -> None:
     rules = AddressRules(allow=["10.1.0.0/16"])
     assert rules.forbidden(ip_address("10.2.0.1")) == "private"
+
+
+@pytest.mark.parametrize(
+    ("allow", "address"),
+    [
+        ("169.254.0.0/16", "169.254.169.254"),
+        ("169.254.169.254/31", "169.254.169.254"),
+        ("fc00::/7", "fd00:ec2::254"),
+        ("100.64.0.0/10", "::ffff:100.100.100.200"),
+        ("0.0.0.0/0", "168.63.129.16"),
+    ],
+)
+def test_a_range_does_not_open_the_metadata_service_in_it(allow: str, address: str) -> None:
+    assert AddressRules(allow=[allow]).forbidden(ip_address(address)) == "cloud metadata"
 
 
 def test_allow_leaves_public_addresses_allowed() -> None:

@@ -16,6 +16,7 @@ PLUGINS = ROOT / "plugins" / "thornsdk_plugins"
 FLOORS = {
     "errors": 0,
     "reasons": 0,
+    "timings": 0,
     "typing": 0,
     "version": 0,
     "model": 1,

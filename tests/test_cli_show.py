@@ -94,8 +94,8 @@ def test_settings_tells_what_is_in_effect_and_from_where(
 ) -> None:
     monkeypatch.setenv("THORN_CONCURRENCY", "8")
     told = by_name(run)["THORN_CONCURRENCY"]
-    assert (told["value"], told["default"], told["from"]) == (8, 64, "environment")
-    assert "THORN_CONCURRENCY = 8  from the environment; default 64\n" in run("settings").out
+    assert (told["value"], told["default"], told["from"]) == (8, 128, "environment")
+    assert "THORN_CONCURRENCY = 8  from the environment; default 128\n" in run("settings").out
 
 
 def test_settings_hides_what_is_secret(run: Commands, monkeypatch: pytest.MonkeyPatch) -> None:

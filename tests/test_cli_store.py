@@ -56,6 +56,7 @@ def test_subscribing_takes_all_that_a_subscription_has(run: Commands, thorn: Tho
         "--content-type": "application/x-www-form-urlencoded",
         "--digest": "sha512",
         "--header": "X-Key:  value: with colon ",
+        "--client-certificate": "ours",
     }
     flags = [part for pair in options.items() for part in pair]
     patterns, secrets = ["--event", "a.*", "--event", "b"], ["--secret", "new", "--secret", "old"]
@@ -69,6 +70,7 @@ def test_subscribing_takes_all_that_a_subscription_has(run: Commands, thorn: Tho
             "owner": "acme",
             "content_type": "application/x-www-form-urlencoded",
             "digest": "sha512",
+            "client_certificate": "ours",
             "disabled": None,
             "secrets": ["new", "old"],
             "headers": {"X-Key": "value: with colon"},

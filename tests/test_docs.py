@@ -17,7 +17,7 @@ import thornsdk_plugins
 from conftest import OpenEndpoint, OpenThorn
 from support.endpoint import Endpoint, answers
 from support.examples import Web
-from thornsdk import OutcomeKind, Plugin, Reason, errors, logs, receive
+from thornsdk import OutcomeKind, Plugin, Reason, Timings, errors, logs, receive
 from thornsdk.settings import setting_fields, setting_name
 
 ROOT = Path(__file__).parents[1]
@@ -96,7 +96,8 @@ def test_the_log_reference_lists_the_fields_of_an_attempt(
     thorn = open_thorn(endpoint)
     thorn.subscribe("*", endpoint.url)
     record = thorn.event("order.created").send({}).outcomes.problems[0]
-    told = evolve(record, last=evolve(record.last, detail="more to say"))
+    timings = Timings(total=1, lookup=1, connect=1, tls=1, first_byte=1)
+    told = evolve(record, last=evolve(record.last, detail="more to say", timings=timings))
     assert first_column(section(read("reference/logs"), "## Attempts")) == list(logs.attempt_fields(told))
 
 

@@ -21,7 +21,7 @@ from support.stages import (
     make_subscription,
     says_status,
 )
-from thornsdk import OutcomeKind, Receipt, ReceiptState, Thorn
+from thornsdk import OutcomeKind, Receipt, ReceiptState, Thorn, Timings
 from thornsdk.logs import DeliveryLog, attempt_fields
 
 FIELDS = [
@@ -39,6 +39,8 @@ FIELDS = [
     "response_bytes",
     "reused",
 ]
+
+STEPS = ["lookup_ms", "connect_ms", "tls_ms", "first_byte_ms"]
 
 
 @pytest.fixture
@@ -185,6 +187,18 @@ def test_the_fields_of_an_attempt_are_those_of_the_reference() -> None:
         "response_bytes": 2,
         "reused": True,
     }
+
+
+def test_the_steps_that_took_time_are_told_in_milliseconds() -> None:
+    timings = Timings(total=0.1, lookup=0.0012345, connect=0.02, tls=0.03, first_byte=0.04)
+    fields = attempt_fields(make_record(timings=timings))
+    assert [name for name in fields if name not in FIELDS] == STEPS
+    assert [fields[name] for name in STEPS] == [1.234, 20.0, 30.0, 40.0]
+
+
+def test_steps_that_were_not_needed_are_not_told() -> None:
+    fields = attempt_fields(make_record(timings=Timings(total=0.1, first_byte=0.04)))
+    assert [name for name in fields if name not in FIELDS] == ["first_byte_ms"]
 
 
 def test_an_attempt_that_will_be_repeated_tells_when() -> None:

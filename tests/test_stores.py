@@ -26,6 +26,7 @@ from thornsdk import (
     Reason,
     Store,
     Subscription,
+    Timings,
 )
 from thornsdk_plugins.memory import MemoryStore
 from thornsdk_plugins.sqlite import SqliteStore
@@ -54,6 +55,7 @@ def test_a_subscription_is_found_as_it_was_put(store: Store) -> None:
         digest="sha512",
         owner="tenant 'ü",
         headers={"X-Key": "one; two"},
+        client_certificate="acme",
         disabled="it answered 410",
     )
     store.put([whole])
@@ -236,6 +238,7 @@ def test_a_delivery_is_found_as_it_was_recorded(store: Store) -> None:
             request_bytes=1,
             response_bytes=2,
             reused=True,
+            timings=Timings(total=1.5, tls=0.25),
         ),
     )
     store.record(whole)

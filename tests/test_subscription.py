@@ -105,6 +105,7 @@ def test_a_disabled_subscription_is_not_active() -> None:
     [
         ({"patterns": ()}, InvalidValue, "a subscription needs at least one event pattern"),
         ({"patterns": "order.cre*"}, InvalidPattern, "a * must stand alone"),
+        ({"client_certificate": "/etc/key.pem"}, InvalidValue, "THORN_CLIENT_CERTIFICATES says which file"),
         ({"secrets": ()}, InvalidSecret, "a subscription needs at least one secret"),
         ({"secrets": ["good", ""]}, InvalidSecret, "a secret must not be empty"),
         ({"url": "https://user:hunter2@example.com"}, InvalidURL, "it has a user name or password in it"),

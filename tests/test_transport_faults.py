@@ -1,34 +1,29 @@
-import errno
+"""Receivers that misbehave: promises of every HTTP transport."""
+
 import gzip
-import http.client
 import logging
 import socket
-import ssl
 import threading
-from collections import Counter
+import time
 from contextlib import suppress
 from ipaddress import ip_address
-from itertools import chain
 from typing import NoReturn
 
 import pytest
-from urllib3.exceptions import ProtocolError, SSLError
 
-from conftest import Listen, OpenEndpoint, OpenTransport
-from support.endpoint import Behaviour, answers, drips, hangs, resets, says
-from support.wire import OK, failure, read_request, reason, replies, request_to
-from thornsdk import AddressRules, Reason, Response
-from thornsdk.errors import TransportError
+from conftest import Listen, OpenEndpoint, OpenThorn, OpenTransport
+from support.bad_receivers import HEAD, bad_receivers, never_accepts, resets_hard
+from support.endpoint import Endpoint, answers, drips, hangs, says
+from support.memory import growth_beside
+from support.wire import OK, failure, read_request, reason, replies, request_to, told
+from thornsdk import URL, AddressRules, Reason, Transport
 from thornsdk.typing import IPAddress
-from thornsdk_plugins.urllib3 import PooledTransport
-from thornsdk_plugins.urllib3.deadline import Deadline
-from thornsdk_plugins.urllib3.failures import translate
-from thornsdk_plugins.urllib3.transport import MAX_ANSWER
 
 SOON = 0.3
 """A deadline that passes within the test."""
 
-HEAD = b"HTTP/1.1 200 OK\r\n"
+MAX_BODY = 64 * 1024
+"""How much of an answer's body is kept."""
 
 
 def test_a_look_up_that_takes_too_long_ends_at_the_deadline(open_transport: OpenTransport) -> None:
@@ -44,16 +39,9 @@ def test_a_look_up_that_takes_too_long_ends_at_the_deadline(open_transport: Open
     assert error.reason is Reason.TIMEOUT
 
 
-def test_a_connection_that_is_never_taken_ends_at_the_deadline(transport: PooledTransport) -> None:
-    with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
-        waiting = [socket.socket() for _ in range(4)]
-        for one in waiting:
-            one.setblocking(False)
-            one.connect_ex(full.getsockname())
-        url = f"http://127.0.0.1:{full.getsockname()[1]}/"
+def test_a_connection_that_is_never_taken_ends_at_the_deadline(transport: Transport) -> None:
+    with never_accepts() as url:
         assert reason(transport, request_to(url, timeout=SOON)) is Reason.TIMEOUT
-        for one in waiting:
-            one.close()
 
 
 def test_a_dead_address_does_not_use_up_the_time_of_the_next(
@@ -77,10 +65,9 @@ def test_a_dead_address_does_not_use_up_the_time_of_the_next(
 
 
 def test_an_answer_that_never_comes_ends_at_the_deadline(
-    open_endpoint: OpenEndpoint, transport: PooledTransport
+    open_endpoint: OpenEndpoint, transport: Transport
 ) -> None:
-    url = open_endpoint(hangs).url
-    assert failure(transport, request_to(url, timeout=SOON)).detail == "the deadline passed"
+    assert reason(transport, request_to(open_endpoint(hangs).url, timeout=SOON)) is Reason.TIMEOUT
 
 
 @pytest.mark.parametrize(
@@ -95,20 +82,20 @@ def test_an_answer_that_never_comes_ends_at_the_deadline(
     ids=["status", "header", "body", "chunk", "until the end"],
 )
 def test_an_answer_that_drips_ends_at_the_deadline(
-    begin: bytes, open_endpoint: OpenEndpoint, transport: PooledTransport
+    begin: bytes, open_endpoint: OpenEndpoint, transport: Transport
 ) -> None:
     url = open_endpoint(drips(begin, b".", 0.02)).url
     assert reason(transport, request_to(url, timeout=SOON)) is Reason.TIMEOUT
 
 
 def test_interim_answers_without_end_end_at_the_deadline(
-    open_endpoint: OpenEndpoint, transport: PooledTransport
+    open_endpoint: OpenEndpoint, transport: Transport
 ) -> None:
     url = open_endpoint(drips(b"", b"HTTP/1.1 102 Processing\r\n\r\n", 0.02)).url
     assert reason(transport, request_to(url, timeout=SOON)) is Reason.TIMEOUT
 
 
-def test_a_body_that_nobody_reads_ends_at_the_deadline(listen: Listen, transport: PooledTransport) -> None:
+def test_a_body_that_nobody_reads_ends_at_the_deadline(listen: Listen, transport: Transport) -> None:
     over = threading.Event()
     listener = listen(lambda sock: over.wait(timeout=20))
     error = failure(transport, request_to(listener.url, b"x" * 30_000_000, timeout=SOON))
@@ -116,24 +103,16 @@ def test_a_body_that_nobody_reads_ends_at_the_deadline(listen: Listen, transport
     assert error.reason is Reason.TIMEOUT
 
 
-def test_a_deadline_that_has_passed_leaves_no_time() -> None:
-    with pytest.raises(TimeoutError, match="the deadline has passed"):
-        Deadline.after(0).remaining()
-
-
 def test_a_connection_serves_again_after_the_deadline_of_the_one_before(
-    open_endpoint: OpenEndpoint, transport: PooledTransport
+    endpoint: Endpoint, transport: Transport
 ) -> None:
-    url = open_endpoint().url
-    transport.send(request_to(url, timeout=SOON))
+    transport.send(request_to(endpoint.url, timeout=SOON))
     threading.Event().wait(SOON)
-    assert transport.send(request_to(url)).reused is True
+    assert transport.send(request_to(endpoint.url)).reused is True
 
 
-@pytest.mark.parametrize("size", [MAX_ANSWER - 1, MAX_ANSWER])
-def test_a_body_within_the_cap_is_whole(
-    size: int, open_endpoint: OpenEndpoint, transport: PooledTransport
-) -> None:
+@pytest.mark.parametrize("size", [MAX_BODY - 1, MAX_BODY])
+def test_a_body_within_the_cap_is_whole(size: int, open_endpoint: OpenEndpoint, transport: Transport) -> None:
     url = open_endpoint(answers(200, b"x" * size)).url
     answered = [transport.send(request_to(url)) for _ in range(2)]
     assert [(len(one.body), one.truncated) for one in answered] == [(size, False)] * 2
@@ -144,7 +123,7 @@ def test_a_body_within_the_cap_is_whole(
     "head", [b"Content-Length: 1000000000\r\n", b"Connection: close\r\n", b"Transfer-Encoding: chunked\r\n"]
 )
 def test_a_body_without_end_is_cut_and_its_connection_dropped(
-    head: bytes, listen: Listen, transport: PooledTransport
+    head: bytes, listen: Listen, transport: Transport
 ) -> None:
     ended = threading.Event()
 
@@ -159,119 +138,104 @@ def test_a_body_without_end_is_cut_and_its_connection_dropped(
             ended.set()
 
     response = transport.send(request_to(listen(floods).url))
-    assert (response.status, len(response.body), response.truncated) == (503, MAX_ANSWER, True)
+    assert (response.status, len(response.body), response.truncated) == (503, MAX_BODY, True)
     assert ended.wait(timeout=20)
 
 
 @pytest.mark.parametrize("coding", ["gzip", "gzip, gzip"])
-def test_a_gzip_bomb_is_cut(coding: str, open_endpoint: OpenEndpoint, transport: PooledTransport) -> None:
+def test_a_gzip_bomb_is_cut(coding: str, open_endpoint: OpenEndpoint, transport: Transport) -> None:
     bomb = b"\0" * 50_000_000
     for _ in coding.split(","):
         bomb = gzip.compress(bomb)
     endpoint = open_endpoint(answers(200, bomb, {"Content-Encoding": coding}))
     response = transport.send(request_to(endpoint.url))
-    assert (response.body, response.truncated) == (b"\0" * MAX_ANSWER, True)
+    assert (response.status, response.truncated) == (200, True)
+    assert len(response.body) <= MAX_BODY
 
 
-def test_an_encoded_answer_is_decoded(open_endpoint: OpenEndpoint, transport: PooledTransport) -> None:
+def test_an_encoded_answer_is_decoded(open_endpoint: OpenEndpoint, transport: Transport) -> None:
     endpoint = open_endpoint(answers(200, gzip.compress(b"thanks"), {"Content-Encoding": "gzip"}))
     assert [transport.send(request_to(endpoint.url)).body for _ in range(2)] == [b"thanks"] * 2
     assert endpoint.connections == 1
 
 
-TOO_LARGE = "the answer's headers are too many or too long"
-NOT_HTTP = "what came back is not HTTP"
-BROKE = "the connection broke before the answer was whole"
+# An answer can be read in more than one way once it is broken: what ends too early may count as lost.
+BROKEN = {Reason.PROTOCOL_ERROR, Reason.CONNECTION_LOST}
+PROTOCOL = {Reason.PROTOCOL_ERROR}
+LOST = {Reason.CONNECTION_LOST}
+LARGE = {Reason.ANSWER_TOO_LARGE}
 
 
 @pytest.mark.parametrize(
-    "broken",
+    ("answer", "expected"),
     [
-        (HEAD + b"X-A: b\r\n" * 200 + b"\r\n", Reason.ANSWER_TOO_LARGE, TOO_LARGE),
-        (HEAD + b"X-A: " + b"b" * 70_000 + b"\r\n\r\n", Reason.ANSWER_TOO_LARGE, TOO_LARGE),
-        (b"HTTP/1.1 200 " + b"b" * 70_000, Reason.ANSWER_TOO_LARGE, TOO_LARGE),
-        (b"SSH-2.0-OpenSSH_9.2\r\n", Reason.PROTOCOL_ERROR, NOT_HTTP),
-        (b"\0\xff\x80" * 100 + b"\r\n\r\n", Reason.PROTOCOL_ERROR, NOT_HTTP),
-        (b"HTTP/1.1 2\r\n\r\n", Reason.PROTOCOL_ERROR, NOT_HTTP),
-        (b"HTTP/1.1 abc\r\n\r\n", Reason.PROTOCOL_ERROR, NOT_HTTP),
-        (
-            HEAD + b"no header\r\nContent-Length: 0\r\n\r\n",
-            Reason.PROTOCOL_ERROR,
-            "the answer cannot be read (HeaderParsingError)",
+        pytest.param(HEAD + b"X-A: b\r\n" * 100_000 + b"\r\n", LARGE, id="many headers"),
+        pytest.param(HEAD + b"X-A: " + b"b" * 1_000_000 + b"\r\n\r\n", LARGE, id="long header"),
+        pytest.param(b"HTTP/1.1 200 " + b"b" * 1_000_000, LARGE, id="long status line"),
+        pytest.param(b"SSH-2.0-OpenSSH_9.2\r\n", PROTOCOL, id="SSH"),
+        pytest.param(b"220 mail.example ESMTP\r\n", PROTOCOL, id="SMTP"),
+        pytest.param(b"<html>502</html>", PROTOCOL, id="HTTP 0.9"),
+        pytest.param(b"\0\xff\x80" * 100 + b"\r\n\r\n", PROTOCOL, id="bytes"),
+        pytest.param(b"HTTP/1.1 2\r\n\r\n", PROTOCOL, id="short status"),
+        pytest.param(b"HTTP/1.1 abc\r\n\r\n", PROTOCOL, id="status in letters"),
+        pytest.param(HEAD + b"no header\r\nContent-Length: 0\r\n\r\n", PROTOCOL, id="line without colon"),
+        pytest.param(HEAD + b"Content-Length: 1, 2\r\n\r\nab", PROTOCOL, id="two lengths in one"),
+        pytest.param(HEAD + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\nab", PROTOCOL, id="two lengths"),
+        pytest.param(
+            HEAD + b"Content-Encoding: gzip\r\nContent-Length: 4\r\n\r\nabcd", PROTOCOL, id="not gzip"
         ),
-        (
-            HEAD + b"X: a\r\rY: b\r\nContent-Length: 0\r\n\r\n",
-            Reason.PROTOCOL_ERROR,
-            "the answer cannot be read (HeaderParsingError)",
-        ),
-        (HEAD + b"Content-Length: 1, 2\r\n\r\nab", Reason.PROTOCOL_ERROR, NOT_HTTP),
-        (HEAD + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\nab", Reason.PROTOCOL_ERROR, NOT_HTTP),
-        (
-            HEAD + b"Content-Encoding: gzip\r\nContent-Length: 4\r\n\r\nabcd",
-            Reason.PROTOCOL_ERROR,
-            "the answer cannot be read (DecodeError)",
-        ),
-        (b"", Reason.CONNECTION_LOST, BROKE),
-        (b"HTTP/1.1", Reason.PROTOCOL_ERROR, NOT_HTTP),
-        (
-            HEAD + b"Content-Length: 9\r\n\r\nab",
-            Reason.CONNECTION_LOST,
-            BROKE,
-        ),
-        (
-            HEAD + b"Transfer-Encoding: chunked\r\n\r\n9\r\nab",
-            Reason.CONNECTION_LOST,
-            BROKE,
-        ),
-        (
-            HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\nab",
-            Reason.CONNECTION_LOST,
-            BROKE,
-        ),
+        pytest.param(b"", LOST, id="nothing"),
+        pytest.param(b"HTTP/1.1", BROKEN, id="half a status line"),
+        pytest.param(HEAD + b"X-A: ", BROKEN, id="half a head"),
+        pytest.param(HEAD + b"Content-Length: 9\r\n\r\nab", LOST, id="half a body"),
+        pytest.param(HEAD + b"Transfer-Encoding: chunked\r\n\r\n9\r\nab", LOST, id="half a chunk"),
+        pytest.param(HEAD + b"Transfer-Encoding: chunked\r\n\r\n2\r\nab\r\n", LOST, id="no last chunk"),
+        pytest.param(HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\nab", BROKEN, id="chunk without size"),
     ],
 )
-def test_a_broken_answer_says_what_is_wrong_and_nothing_secret(
-    broken: tuple[bytes, Reason, str],
+def test_a_broken_answer_has_its_reason_and_nothing_secret_is_told(
+    answer: bytes,
+    expected: set[Reason],
     open_endpoint: OpenEndpoint,
-    transport: PooledTransport,
+    transport: Transport,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    answer, expected, detail = broken
     endpoint = open_endpoint(says(answer))
+    one = request_to(f"{endpoint.url}/hidden?key=hidden", b"hidden", headers=(("Hook-HMAC", "hidden"),))
     with caplog.at_level(logging.DEBUG):
-        error = failure(
-            transport, request_to(f"{endpoint.url}?key=hidden", headers=(("Hook-HMAC", "hidden"),))
-        )
-    assert (error.reason, error.detail) == (expected, detail)
-    assert "hidden" not in caplog.text
+        error = failure(transport, one)
+    assert error.reason in expected, f"{error} instead of one of {sorted(expected)}"
+    assert "hidden" not in caplog.text + str(error) + repr(error)
+
+
+def test_nothing_of_an_answer_is_quoted_in_an_error(
+    open_endpoint: OpenEndpoint, transport: Transport, caplog: pytest.LogCaptureFixture
+) -> None:
+    endpoint = open_endpoint(says(b"HTTP/1.1 mirrored\r\nX: mirrored\r\n\r\nmirrored"))
+    with caplog.at_level(logging.DEBUG):
+        error = failure(transport, request_to(endpoint.url))
+    assert "mirrored" not in caplog.text + str(error) + repr(error)
 
 
 def test_no_query_string_is_logged_where_all_goes_well(
-    open_endpoint: OpenEndpoint, transport: PooledTransport, caplog: pytest.LogCaptureFixture
+    open_endpoint: OpenEndpoint, transport: Transport, caplog: pytest.LogCaptureFixture
 ) -> None:
-    odd = b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\nX-Folded: a\r\n b\r\n"
-    part = b"Content-Type: multipart/x\r\n"
-    endpoint = open_endpoint(says(HEAD + odd + part + b"\r\n2\r\nok\r\n0\r\n\r\n"))
+    odd = b"Transfer-Encoding: chunked\r\nX-Folded: a\r\n b\r\nContent-Type: multipart/x\r\n"
+    endpoint = open_endpoint(says(HEAD + odd + b"\r\n2\r\nok\r\n0\r\n\r\n"))
     with caplog.at_level(logging.DEBUG):
         response = transport.send(request_to(f"{endpoint.url}?key=hidden"))
     assert response.body == b"ok"
     assert "hidden" not in caplog.text
 
 
-def test_a_reset_is_a_lost_connection(listen: Listen, transport: PooledTransport) -> None:
-    def resets_hard(sock: socket.socket) -> None:
-        read_request(sock)
-        # Linger for no time: what is closed is reset.
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-
+def test_a_reset_is_a_lost_connection(listen: Listen, transport: Transport) -> None:
     assert reason(transport, request_to(listen(resets_hard).url)) is Reason.CONNECTION_LOST
 
 
-def test_nothing_that_listens_is_a_refused_connection(transport: PooledTransport) -> None:
+def test_nothing_that_listens_is_a_refused_connection(transport: Transport) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         url = f"http://127.0.0.1:{closed.getsockname()[1]}/"
-    error = failure(transport, request_to(url))
-    assert str(error) == "connection_refused: nothing listens there"
+    assert reason(transport, request_to(url)) is Reason.CONNECTION_REFUSED
 
 
 def _no_such_name(host: str, port: int) -> NoReturn:
@@ -285,40 +249,8 @@ def _broken(host: str, port: int) -> NoReturn:
 @pytest.mark.parametrize("resolver", [_no_such_name, _broken, lambda host, port: []])
 def test_a_name_without_an_address_is_not_resolved(resolver: object, open_transport: OpenTransport) -> None:
     error = failure(open_transport(resolver=resolver), request_to("http://nowhere.example/"))
-    assert str(error) == "name_not_resolved: nowhere.example has no address"
-
-
-@pytest.mark.parametrize(
-    ("raised", "expected", "detail"),
-    [
-        (OSError(errno.EHOSTUNREACH, ""), Reason.UNREACHABLE, "no route leads there"),
-        (OSError(errno.ENETUNREACH, ""), Reason.UNREACHABLE, "no route leads there"),
-        (OSError(errno.EMFILE, ""), Reason.CONNECTION_LOST, "the connection failed (EMFILE)"),
-        (OSError(), Reason.CONNECTION_LOST, "the connection failed (OSError)"),
-        (TimeoutError(errno.ETIMEDOUT, ""), Reason.TIMEOUT, "the deadline passed"),
-        (ssl.SSLError(), Reason.TLS_FAILED, "tls failed"),
-        (UnicodeError("hidden"), Reason.PROTOCOL_ERROR, "the answer cannot be read (UnicodeError)"),
-        (ValueError("hidden"), Reason.PROTOCOL_ERROR, "the answer cannot be read (ValueError)"),
-        (ProtocolError("hidden"), Reason.PROTOCOL_ERROR, "the answer cannot be read (ProtocolError)"),
-        (SSLError("hidden"), Reason.PROTOCOL_ERROR, "the answer cannot be read (SSLError)"),
-        (http.client.HTTPException("hidden"), Reason.PROTOCOL_ERROR, NOT_HTTP),
-    ],
-)
-def test_what_cannot_be_brought_about_here_has_its_reason_too(
-    raised: Exception, expected: Reason, detail: str
-) -> None:
-    error = translate(raised)
-    assert (error.reason, error.detail) == (expected, detail)
-
-
-def test_an_error_of_ours_stays_what_it_is() -> None:
-    error = TransportError(Reason.ADDRESS_FORBIDDEN, "no")
-    assert translate(error) is error
-
-
-def test_the_cause_of_an_error_is_kept(open_endpoint: OpenEndpoint, transport: PooledTransport) -> None:
-    error = failure(transport, request_to(open_endpoint(resets).url))
-    assert isinstance(error.__cause__, http.client.RemoteDisconnected)
+    assert error.reason is Reason.NAME_NOT_RESOLVED
+    assert "nowhere.example" in error.detail
 
 
 @pytest.mark.parametrize(
@@ -332,7 +264,7 @@ def test_the_cause_of_an_error_is_kept(open_endpoint: OpenEndpoint, transport: P
     ids=["head", "body"],
 )
 def test_a_failure_closes_its_connection_while_its_error_is_kept(
-    answer: bytes, listen: Listen, transport: PooledTransport
+    answer: bytes, listen: Listen, transport: Transport
 ) -> None:
     ended = threading.Event()
 
@@ -348,26 +280,59 @@ def test_a_failure_closes_its_connection_while_its_error_is_kept(
     assert kept.reason is Reason.PROTOCOL_ERROR
 
 
-def test_bad_receivers_do_not_harm_good_ones(
-    open_endpoint: OpenEndpoint, open_transport: OpenTransport
+TOGETHER = 2.0
+"""The deadline of each of many requests that are sent together."""
+
+
+def test_fifty_bad_receivers_do_not_harm_fifty_good_ones(
+    open_endpoint: OpenEndpoint, transport: Transport
 ) -> None:
-    bad: list[Behaviour] = [
-        hangs,
-        resets,
-        drips(HEAD + b"Content-Length: 1000\r\n\r\n", b".", 0.02),
-        drips(HEAD + b"X: ", b".", 0.02),
-        says(b"garbage"),
-    ]
-    good, bads = open_endpoint(), [open_endpoint(one) for one in bad]
-    urls = chain.from_iterable((good.url, bads[number % len(bads)].url) for number in range(50))
-    requests = [request_to(url, timeout=1.5) for url in urls]
-    results = list(open_transport(concurrency=16).send_many(requests))
-    told = Counter(
-        one.result.status if isinstance(one.result, Response) else one.result.reason for one in results
-    )
-    assert told == {
-        200: 50,
-        Reason.TIMEOUT: 30,
-        Reason.CONNECTION_LOST: 10,
-        Reason.PROTOCOL_ERROR: 10,
-    }
+    good = [open_endpoint().url for _ in range(50)]
+    began_at = time.monotonic()
+    with bad_receivers() as bad:
+        expected = dict.fromkeys(good, 200) | bad
+        requests = [request_to(url, timeout=TOGETHER) for url in mixed(good, list(bad))]
+        results = [(without_query(one.request.url), told(one)) for one in transport.send_many(requests)]
+        took = time.monotonic() - began_at
+    wrong = [(url, came, expected[url]) for url, came in results if came != expected[url]]
+    assert (len(results), wrong) == (100, [])
+    # One after the other, those that hang would take a minute.
+    assert took < 10 * TOGETHER
+
+
+def test_fifty_bad_receivers_cost_no_memory(open_endpoint: OpenEndpoint, transport_kind: str) -> None:
+    good = [open_endpoint().url for _ in range(50)]
+    with bad_receivers() as bad:
+        grown = growth_beside(transport_kind, good, mixed(good, list(bad)), TOGETHER)
+    # One bomb unpacks to 100 MB, and a flood has no end.
+    assert grown < 50, f"the process grew by {grown} MB"
+
+
+def test_events_are_delivered_to_the_good_beside_fifty_bad_ones(
+    open_endpoint: OpenEndpoint, open_thorn: OpenThorn, transport_kind: str
+) -> None:
+    good = [open_endpoint().url for _ in range(50)]
+    with bad_receivers() as bad:
+        urls = mixed(good, list(bad))
+        ports = {URL.parse(url).port for url in urls}
+        thorn = open_thorn(
+            transport=transport_kind,
+            event_timeout=TOGETHER,
+            allow_ports=ports,
+            subscribers={"order.*": urls},
+            secret="a secret",
+        )
+        outcomes = thorn.event("order.created").send({"id": 1}).outcomes
+    # The bombs and floods have answered 200, before what follows was cut.
+    answered = sum(1 for url in urls if bad.get(without_query(url), 200) == 200)
+    assert (outcomes.delivered, outcomes.retry) == (answered, 100 - answered)
+
+
+def mixed(good: list[str], bad: list[str]) -> list[str]:
+    """Gives fifty good and fifty bad ones in turn; no URL twice, for that would be one subscription."""
+    bad = [f"{bad[number % len(bad)]}?{number}" for number in range(50)]
+    return [url for number in range(50) for url in (bad[number], good[number])]
+
+
+def without_query(url: URL | str) -> str:
+    return str(url).split("?")[0]

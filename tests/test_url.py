@@ -204,3 +204,11 @@ def test_origins_sort_by_scheme_then_host_then_port() -> None:
         Origin("https", "b", 1),
     )
     assert sorted([fourth, second, first, third]) == [first, second, third, fourth]
+
+
+@pytest.mark.parametrize("part", ["", "/a b", "/a\r\nX: b", "/ü", "/\0"])
+def test_a_url_that_is_made_of_parts_has_nothing_in_it_that_ends_a_line(part: str) -> None:
+    with pytest.raises(InvalidURL, match="a part of it has a character that cannot be sent"):
+        URL("http://a.example/", Origin("http", "a.example", 80), part)
+    with pytest.raises(InvalidURL, match="a part of it has a character that cannot be sent"):
+        Origin("http", part, 80)

@@ -6,6 +6,8 @@ from attrs import frozen
 
 from thornsdk import HookContext, Plugin, Provided, Serializer, hookimpl, to_plain
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
 
 @frozen
 class JsonSerializer:
@@ -25,8 +27,7 @@ class JsonSerializer:
         Raises:
             SerializationError: If a part of it has no place in JSON; the error says where.
         """
-        text = json.dumps(to_plain(payload), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        return text.encode()
+        return _ENCODER.encode(to_plain(payload)).encode()
 
 
 class JsonPlugin(Plugin):

@@ -38,6 +38,8 @@ class MemoryStore:
         self._limit = limit
         self._lock = threading.Lock()
         self._subscriptions: dict[UUID, Subscription] = {}
+        # All of them by origin; None where it has to be made anew. What was given out is never changed.
+        self._in_order: tuple[Subscription, ...] | None = None
         self._pending: OrderedDict[UUID, DeliveryRecord] = OrderedDict()
         self._ended: OrderedDict[UUID, DeliveryRecord] = OrderedDict()
 
@@ -50,6 +52,7 @@ class MemoryStore:
         new = {one.id: one for one in subscriptions}
         with self._lock:
             self._subscriptions.update(new)
+            self._in_order = None
 
     def find(self, subscription_id: UUID) -> Subscription | None:
         """Gives a subscription, or None."""
@@ -58,13 +61,15 @@ class MemoryStore:
     def remove(self, subscription_id: UUID) -> bool:
         """Removes a subscription; tells whether there was one."""
         with self._lock:
+            self._in_order = None
             return self._subscriptions.pop(subscription_id, None) is not None
 
     def subscriptions(self) -> Iterator[Subscription]:
         """Gives all subscriptions, sorted by origin."""
         with self._lock:
-            found = list(self._subscriptions.values())
-        return iter(sorted(found, key=_place))
+            if self._in_order is None:
+                self._in_order = tuple(sorted(self._subscriptions.values(), key=_place))
+            return iter(self._in_order)
 
     def matching(self, audience: Audience) -> Iterator[Subscription]:
         """Gives the subscriptions that the audience admits, sorted by origin."""
@@ -116,8 +121,8 @@ class MemoryStore:
         """Holds nothing outside this process."""
 
 
-def _place(subscription: Subscription) -> tuple[Origin, str]:
-    return subscription.url.origin, str(subscription.id)
+def _place(subscription: Subscription) -> tuple[Origin, int]:
+    return subscription.url.origin, subscription.id.int
 
 
 class MemoryPlugin(Plugin):

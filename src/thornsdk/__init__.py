@@ -38,10 +38,12 @@ if TYPE_CHECKING:
         Tally,
         covering,
         delivery_id,
+        literal_address,
         tally,
     )
     from thornsdk.pipeline import Pipeline
-    from thornsdk.policy.addresses import AddressRules, literal_address
+    from thornsdk.policy.addresses import AddressRules
+    from thornsdk.policy.places import Places
     from thornsdk.policy.plain import Plain, to_plain
     from thornsdk.policy.retry import RetryPolicy
     from thornsdk.policy.signatures import hook_hmac, standard_webhooks
@@ -56,6 +58,7 @@ if TYPE_CHECKING:
         exchange,
     )
     from thornsdk.thorn import Thorn
+    from thornsdk.timings import Timings
     from thornsdk.version import VERSION
 else:
     # PEP 562. A type checker that saw it would take any name for one of ours.
@@ -94,6 +97,7 @@ __all__ = [
     "Outcome",
     "OutcomeKind",
     "Pipeline",
+    "Places",
     "Plain",
     "Planned",
     "Plugin",
@@ -114,6 +118,7 @@ __all__ = [
     "Tally",
     "Terms",
     "Thorn",
+    "Timings",
     "Transport",
     "covering",
     "delivery_id",
@@ -166,7 +171,8 @@ _HOMES = {
     "tally": "thornsdk.model",
     "Pipeline": "thornsdk.pipeline",
     "AddressRules": "thornsdk.policy.addresses",
-    "literal_address": "thornsdk.policy.addresses",
+    "literal_address": "thornsdk.model",
+    "Places": "thornsdk.policy.places",
     "Plain": "thornsdk.policy.plain",
     "to_plain": "thornsdk.policy.plain",
     "RetryPolicy": "thornsdk.policy.retry",
@@ -181,6 +187,7 @@ _HOMES = {
     "Transport": "thornsdk.stages",
     "exchange": "thornsdk.stages",
     "Thorn": "thornsdk.thorn",
+    "Timings": "thornsdk.timings",
     "VERSION": "thornsdk.version",
 }
 

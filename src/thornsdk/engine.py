@@ -82,6 +82,8 @@ class Engine:
         # A static subscription that is in the store as well was changed there: the store's word counts.
         static = self._wanting(audience).values()
         new = [one for one in static if self._store.find(one.id) is None]
+        if not new:
+            return self._store.matching(audience)
         return heapq.merge(sorted(new, key=_place), self._store.matching(audience), key=_place)
 
     def subscriptions(self, ids: Sequence[UUID], audience: Audience) -> list[Subscription]:
@@ -282,5 +284,5 @@ class Engine:
             self._conditions.log.subscription_disabled(subscription, why)
 
 
-def _place(subscription: Subscription) -> tuple[Origin, str]:
-    return subscription.url.origin, str(subscription.id)
+def _place(subscription: Subscription) -> tuple[Origin, int]:
+    return subscription.url.origin, subscription.id.int

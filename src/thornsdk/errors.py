@@ -37,6 +37,7 @@ import traceback
 from pathlib import Path
 
 from thornsdk.reasons import Reason
+from thornsdk.timings import Timings
 
 
 def crash(error: BaseException) -> str:
@@ -259,12 +260,14 @@ class TransportError(ThornError):
     Attributes:
         reason: Why.
         detail: What was seen, without anything secret.
+        timings: Where the time went, as far as it is known; None where nothing is.
     """
 
-    def __init__(self, reason: Reason, detail: str) -> None:
-        super().__init__(reason, detail)
+    def __init__(self, reason: Reason, detail: str, timings: Timings | None = None) -> None:
+        super().__init__(reason, detail, timings)
         self.reason = reason
         self.detail = detail
+        self.timings = timings
 
     def __str__(self) -> str:
         return f"{self.reason}: {self.detail}"

@@ -14,6 +14,7 @@ import structlog
 
 from thornsdk.errors import crash
 from thornsdk.model import DeliveryRecord, OutcomeKind, Receipt, ReceiptState, Subscription
+from thornsdk.timings import Timings
 
 LOGGER: Final = "thornsdk"
 
@@ -40,21 +41,37 @@ def _identity(record: DeliveryRecord) -> dict[str, object]:
     }
 
 
+def _timings(timings: Timings) -> dict[str, object]:
+    """Gives the steps that there were, in milliseconds. The total is the attempt's duration."""
+    steps = {
+        "lookup_ms": timings.lookup,
+        "connect_ms": timings.connect,
+        "tls_ms": timings.tls,
+        "first_byte_ms": timings.first_byte,
+    }
+    return {name: _milliseconds(seconds) for name, seconds in steps.items() if seconds is not None}
+
+
+def _milliseconds(seconds: float) -> float:
+    return round(seconds * 1000, 3)
+
+
 def attempt_fields(record: DeliveryRecord) -> dict[str, object]:
     """Gives the fields that tell an attempt, in the order of the reference."""
     attempt = record.last
-    retry_at = attempt.outcome.retry_at
-    fields: dict[str, object] = {
-        **_identity(record),
-        "attempt": attempt.number,
-        "outcome": attempt.outcome.kind.value,
-        "reason": attempt.outcome.reason.value,
-        "status": attempt.status,
-        "duration_ms": round(attempt.duration * 1000, 3),
-        "request_bytes": attempt.request_bytes,
-        "response_bytes": attempt.response_bytes,
-        "reused": attempt.reused,
-    }
+    outcome = attempt.outcome
+    retry_at = outcome.retry_at
+    fields = _identity(record)
+    fields["attempt"] = attempt.number
+    fields["outcome"] = str(outcome.kind)
+    fields["reason"] = str(outcome.reason)
+    fields["status"] = attempt.status
+    fields["duration_ms"] = _milliseconds(attempt.duration)
+    if attempt.timings is not None:
+        fields.update(_timings(attempt.timings))
+    fields["request_bytes"] = attempt.request_bytes
+    fields["response_bytes"] = attempt.response_bytes
+    fields["reused"] = attempt.reused
     if retry_at is not None:
         fields["retry_at"] = retry_at.isoformat()
     if attempt.detail:
@@ -65,9 +82,14 @@ def attempt_fields(record: DeliveryRecord) -> dict[str, object]:
 class DeliveryLog:
     """Tells what happens, each thing once."""
 
+    def __init__(self) -> None:
+        self._logger = logging.getLogger(LOGGER)
+
     def attempted(self, record: DeliveryRecord) -> None:
         """Tells an attempt: ``delivery.delivered``, ``.retry``, ``.failed`` or ``.blocked``."""
-        self.tell(_LEVELS[record.kind], f"delivery.{record.kind}", attempt_fields(record))
+        level = _LEVELS[record.kind]
+        if self._is_heard(level):
+            self.tell(level, f"delivery.{record.kind}", attempt_fields(record))
 
     def message_taken(self, receipt: Receipt) -> None:
         """Tells what a dispatcher has done with a message that it did not deliver here and now."""
@@ -117,9 +139,11 @@ class DeliveryLog:
         except Exception as exc:
             # The application's own logging broke. No delivery may suffer for it, and somebody should know.
             with suppress(Exception):
-                logging.getLogger(LOGGER).log(
-                    logging.ERROR, "log.failed event=%s problem=%s", event, crash(exc)
-                )
+                self._logger.log(logging.ERROR, "log.failed event=%s problem=%s", event, crash(exc))
+
+    def _is_heard(self, level: int) -> bool:
+        """Tells whether it is worth while to gather what there is to tell: attempts are many."""
+        return structlog.is_configured() or self._logger.isEnabledFor(level)
 
     def _pass_on(self, level: int, event: str, fields: Fields) -> None:
         if structlog.is_configured():
@@ -127,7 +151,12 @@ class DeliveryLog:
             tell = getattr(structlog.get_logger(LOGGER), logging.getLevelName(level).lower())
             tell(event, **fields)
             return
-        logger = logging.getLogger(LOGGER)
-        if logger.isEnabledFor(level):
-            text = " ".join(f"{key}={value}" for key, value in fields.items() if value is not None)
-            logger.log(level, "%s %s", event, text, extra={LOGGER: {"event": event, **fields}})
+        if self._logger.isEnabledFor(level):
+            text = " ".join([f"{key}={value}" for key, value in fields.items() if value is not None])
+            self._logger.handle(self._record(level, event, text, {LOGGER: {"event": event, **fields}}))
+
+    def _record(self, level: int, event: str, text: str, extra: Fields) -> logging.LogRecord:
+        # `Logger.log` would look for who called, and always find this line.
+        return self._logger.makeRecord(
+            LOGGER, level, __file__, 0, "%s %s", (event, text), exc_info=None, extra=extra
+        )

@@ -1,6 +1,6 @@
 """From planned deliveries to signed requests."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from attrs import frozen
 
@@ -114,6 +114,7 @@ def build_request(planned: Planned, transport: Transport, conditions: Conditions
         body=delivery.body,
         timeout=terms.timeout,
         guard=conditions.rules.forbidden,
+        client_certificate=delivery.subscription.client_certificate,
     )
 
 
@@ -140,7 +141,6 @@ def _parts(bodies: Bodies, content_type: str) -> tuple[bytes, SerializationError
     return (written, None) if isinstance(written, bytes) else (b"", written)
 
 
-def _signed(delivery: Delivery, conditions: Conditions) -> Iterator[tuple[str, str]]:
+def _signed(delivery: Delivery, conditions: Conditions) -> list[tuple[str, str]]:
     now = conditions.clock()
-    for signer in conditions.pipeline.signers:
-        yield from signer.sign(delivery, now)
+    return [header for signer in conditions.pipeline.signers for header in signer.sign(delivery, now)]

@@ -93,8 +93,10 @@ class Run:
             begun, cause = feed.begun, "lost the request"
             try:
                 for exchange in transport.send_many(feed):
-                    yield from self._settle_never_sent()
-                    yield from self._settle(transport, exchange)
+                    if self._never_sent:
+                        yield from self._settle_never_sent()
+                    if (record := self._settle(transport, exchange)) is not None:
+                        yield record
             except Exception as exc:
                 # A transport that breaks costs what it had in flight, not what is still to come.
                 cause = crash(exc)
@@ -112,18 +114,17 @@ class Run:
         self._in_flight[request.id] = planned
         return request
 
-    def _settle(self, transport: Transport, exchange: Exchange) -> Iterator[DeliveryRecord]:
+    def _settle(self, transport: Transport, exchange: Exchange) -> DeliveryRecord | None:
         planned = self._in_flight.pop(exchange.request.id, None)
         if planned is None:
             self._conditions.log.unknown_exchange(transport)
-            return
+            return None
         try:
             attempt = self._attempt(planned, exchange)
         except Exception as exc:
             # A result that makes no sense is the trouble of this delivery alone.
-            yield self._lost(planned, f"gave a result that cannot be read ({crash(exc)})")
-            return
-        yield self._told(planned, attempt)
+            return self._lost(planned, f"gave a result that cannot be read ({crash(exc)})")
+        return self._told(planned, attempt)
 
     def _attempt(self, planned: Planned, exchange: Exchange) -> Attempt:
         result = exchange.result
@@ -139,6 +140,7 @@ class Run:
             request_bytes=0 if outcome.kind is OutcomeKind.BLOCKED else len(exchange.request.body),
             response_bytes=len(answer.body) if answer else 0,
             reused=answer.reused if answer else None,
+            timings=result.timings,
         )
 
     def _settle_never_sent(self) -> Iterator[DeliveryRecord]:

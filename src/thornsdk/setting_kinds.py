@@ -9,7 +9,7 @@ from typing import TypeAlias, TypeVar, cast
 
 from thornsdk.dispatching import RecipientValidator
 from thornsdk.errors import crash
-from thornsdk.model import Secret
+from thornsdk.model import URL, Secret
 from thornsdk.policy.retry import MAX_WAIT
 from thornsdk.typing import IPNetwork
 
@@ -17,6 +17,7 @@ _MAX_TIMEOUT = 3600.0
 _MAX_CHUNKSIZE = 10_000
 _MAX_LANES = 1000
 _MAX_CONCURRENCY = 1000
+_MAX_IDLE = 10_000
 _MAX_RETRIES = 1000
 _REFERENCE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
@@ -78,6 +79,19 @@ def read_codecs(raw: Raw) -> Mapping[str, str]:
     return codecs
 
 
+def read_files(raw: Raw) -> Mapping[str, str]:
+    """Reads a mapping of names to paths."""
+    return {name: read_name(path) for name, path in read_mapping(raw).items()}
+
+
+def read_proxy(raw: Raw) -> str:
+    """Reads the URL of a proxy: scheme ``http``, host and port, nothing else."""
+    url = URL.parse(read_name(raw))
+    if url.scheme != "http" or url.target != "/":
+        raise ValueError
+    return str(url.origin)
+
+
 def read_number(raw: Raw) -> float:
     """Reads a number."""
     if isinstance(raw, bool) or not isinstance(raw, (str, int, float)):
@@ -120,6 +134,14 @@ def read_concurrency(raw: Raw) -> int:
     """Reads how many requests may be in flight."""
     number = read_whole(raw)
     if not 1 <= number <= _MAX_CONCURRENCY:
+        raise ValueError
+    return number
+
+
+def read_idle_connections(raw: Raw) -> int:
+    """Reads how many connections may be kept open."""
+    number = read_whole(raw)
+    if not 0 <= number <= _MAX_IDLE:
         raise ValueError
     return number
 

@@ -20,12 +20,15 @@ from thornsdk.setting_kinds import (
     read_concurrency,
     read_count,
     read_delay,
+    read_files,
+    read_idle_connections,
     read_lanes,
     read_mapping,
     read_name,
     read_names,
     read_networks,
     read_ports,
+    read_proxy,
     read_schedule,
     read_schemes,
     read_secret,
@@ -70,7 +73,12 @@ class SettingsOptions(TypedDict, total=False):
     allow_schemes: Iterable[str] | None
     allow_ports: Iterable[int]
     concurrency: int
+    concurrency_per_origin: int
+    idle_connections: int
+    idle_timeout: float
     ca_bundle: str | None
+    client_certificates: Mapping[str, str]
+    filtering_proxy: str | None
     chunksize: int
     broker_url: str | None
     broker_fallback: bool
@@ -182,7 +190,8 @@ class Settings:
         (),
         read_networks,
         "a list of address ranges, such as 10.0.0.0/8",
-        "Address ranges that requests may go to although they are private or special.",
+        "Address ranges that requests may go to although they are private or special. The address of a "
+        "cloud's metadata service is opened only by a range that holds it alone.",
     )
     block_networks: tuple[IPNetwork, ...] = _setting(
         (),
@@ -203,10 +212,29 @@ class Settings:
         "The ports that `http` and `https` URLs may have.",
     )
     concurrency: int = _setting(
-        64,
+        128,
         read_concurrency,
         "a whole number from 1 to 1000",
         "How many requests the transport keeps in flight for one message.",
+    )
+    concurrency_per_origin: int = _setting(
+        64,
+        read_concurrency,
+        "a whole number from 1 to 1000",
+        "How many of these may go to one origin, so that one that hangs does not take all the places.",
+    )
+    idle_connections: int = _setting(
+        256,
+        read_idle_connections,
+        "a whole number from 0 to 10000",
+        "How many connections the transport keeps open for later requests, over all origins.",
+    )
+    idle_timeout: float = _setting(
+        50.0,
+        read_delay,
+        "seconds, from 0 to 31536000 (a year)",
+        "How long a connection may have been idle and still be used again. Choose it shorter than the time "
+        "after which receivers and what stands between drop idle connections; a minute is common.",
     )
     ca_bundle: str | None = _setting(
         None,
@@ -214,6 +242,21 @@ class Settings:
         "the path of a PEM file",
         "Certificates of the authorities to trust, in place of the system's. Verification cannot be turned "
         "off.",
+    )
+    client_certificates: Mapping[str, str] = _setting(
+        {},
+        read_files,
+        "names and paths of PEM files",
+        "Certificates that subscriptions may name, to be shown to receivers that ask for one (mutual TLS). "
+        "A file holds the certificate, those that lead to its authority, and the key, without a passphrase.",
+    )
+    filtering_proxy: str | None = _setting(
+        None,
+        optional(read_proxy),
+        "the URL of a proxy, such as http://proxy.internal:4750",
+        "A proxy that all HTTP and HTTPS requests go through. It must itself refuse addresses that webhooks "
+        "may not reach: behind a proxy, nobody else sees them. Proxies of the environment are never used.",
+        hidden=True,
     )
     chunksize: int = _setting(
         100,

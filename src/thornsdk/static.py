@@ -16,7 +16,9 @@ Subscriber: TypeAlias = object
 """A URL, a mapping, a `Subscription`, a callable or its ``module:name``, or a list of these."""
 
 _NAMESPACE = UUID("9c5a4b50-6a0b-5f0e-9d9f-5d3b7f2a6c11")
-_KEYS = frozenset({"url", "id", "secret", "secrets", "owner", "headers", "content_type", "digest"})
+_KEYS = frozenset(
+    {"url", "id", "secret", "secrets", "owner", "headers", "content_type", "digest", "client_certificate"}
+)
 
 
 @frozen

@@ -222,6 +222,7 @@ class Thorn:
         content_type: str | None = None,
         digest: Digest | str = Digest.SHA256,
         headers: HeadersLike = (),
+        client_certificate: str | None = None,
     ) -> Subscription:
         """Subscribes a URL to events.
 
@@ -234,6 +235,8 @@ class Thorn:
             content_type: How payloads are written; by default the first content type of the pipeline.
             digest: The hash function of ``Hook-HMAC``.
             headers: What is sent besides the library's own headers.
+            client_certificate: The name of the certificate that is shown to the receiver (mutual TLS), one of
+                those of ``THORN_CLIENT_CERTIFICATES`` where the deliveries run.
 
         Returns:
             The subscription, which is in the store now.
@@ -253,6 +256,7 @@ class Thorn:
             digest=digest,
             owner=owner,
             headers=headers,
+            client_certificate=client_certificate,
         )
         self._check(subscription)
         self._open_store().put([subscription])

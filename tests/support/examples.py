@@ -22,8 +22,9 @@ from support.brokers import redis_for_tests
 from support.console import evaluate_console
 from support.endpoint import Behaviour, Endpoint
 from thornsdk import AddressRules, Thorn, literal_address
-from thornsdk_plugins.urllib3.deadline import Deadline, DeadlineSocket
 from thornsdk_plugins.urllib3.dial import Dialer, system_resolver
+from thornsdk_plugins.urllib3.lookups import LookUps
+from thornsdk_plugins.urllib3.watch import Watch, WatchedSocket
 
 ROOT = Path(__file__).parents[2]
 LOOPBACK = AddressRules(allow=["127.0.0.0/8"])
@@ -63,16 +64,18 @@ class Web:
         """From now on, THORN_BROKER_URL names a Redis that is there."""
         self.patch.setenv("THORN_BROKER_URL", self.stack.enter_context(redis_for_tests()))
 
-    def dial(self, dialer: Dialer, host: str, port: int, deadline: Deadline) -> DeadlineSocket:
+    def dial(self, dialer: Dialer, host: str, port: int, watch: Watch) -> WatchedSocket:
         if (server_port := self.servers.get((host, port))) is not None:
-            return _dial(Dialer(system_resolver, LOOPBACK.forbidden), "127.0.0.1", server_port, deadline)
+            return _dial(
+                Dialer(LookUps(system_resolver), LOOPBACK.forbidden), "127.0.0.1", server_port, watch
+            )
         address = literal_address(host)
         if host in {"example.com", "localhost"} or (address is not None and address.is_loopback):
             raise ConnectionRefusedError
         if address is None or dialer.guard(address) is None:
             self.strays.append(f"{host}:{port}")
             raise ConnectionRefusedError
-        return _dial(dialer, host, port, deadline)
+        return _dial(dialer, host, port, watch)
 
 
 @pytest.fixture(scope="module")
@@ -86,8 +89,8 @@ def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
         make_thorn(self, **options)  # type: ignore[arg-type]  # passed on as they came
         thorns.append(self)
 
-    def dial(self: Dialer, host: str, port: int, deadline: Deadline) -> DeadlineSocket:
-        return one.dial(self, host, port, deadline)
+    def dial(self: Dialer, host: str, port: int, watch: Watch) -> WatchedSocket:
+        return one.dial(self, host, port, watch)
 
     def close_thorns() -> None:
         for thorn in thorns:

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import pytest
 
-from thornsdk import URL, AddressRules, Reason, Request, Transport
+from thornsdk import URL, AddressRules, Exchange, Reason, Request, Response, Transport
 from thornsdk.errors import TransportError
 from thornsdk.typing import Headers
 
@@ -23,6 +23,8 @@ def request_to(
     timeout: float = 20,
     headers: Headers = (),
     rules: AddressRules = LOOPBACK,
+    *,
+    client_certificate: str | None = None,
 ) -> Request:
     """Makes a request, by default one that may go to 127.0.0.1 and ::1."""
     return Request(
@@ -32,6 +34,7 @@ def request_to(
         body=body,
         timeout=timeout,
         guard=rules.forbidden,
+        client_certificate=client_certificate,
     )
 
 
@@ -45,6 +48,11 @@ def failure(transport: Transport, request: Request) -> TransportError:
 def reason(transport: Transport, request: Request) -> Reason:
     """Sends a request that must fail, and gives the reason."""
     return failure(transport, request).reason
+
+
+def told(one: Exchange) -> int | Reason:
+    """Gives the status of an answer, or the reason why there is none."""
+    return one.result.status if isinstance(one.result, Response) else one.result.reason
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
@@ -82,10 +90,32 @@ def replies(data: bytes) -> Callable[[socket.socket], None]:
     return serve
 
 
+def keeps_answering(data: bytes = OK) -> Callable[[socket.socket], None]:
+    """Answers each request of a connection with these bytes, until the client has gone."""
+
+    def serve(sock: socket.socket) -> None:
+        while read_request(sock).strip():
+            sock.sendall(data)
+
+    return serve
+
+
+def keeps(came: list[bytes], answer: bytes = OK) -> Callable[[socket.socket], None]:
+    """Keeps each request of a connection as it came, and answers it."""
+
+    def serve(sock: socket.socket) -> None:
+        while (data := read_request(sock)).strip():
+            came.append(data)
+            sock.sendall(answer)
+
+    return serve
+
+
 class Listener:
     """Takes connections while it is open, and does with each of them what the test says, in a thread.
 
-    The connection is closed when that is done.
+    The connection is closed when that is done. Where it listens at many addresses, it knows which of them
+    were dialled.
     """
 
     def __init__(
@@ -101,6 +131,7 @@ class Listener:
         self.host = f"[{host}]" if ":" in host else host
         self.port: int = self._socket.getsockname()[1]
         self.connections = 0
+        self.dialled: list[str] = []
 
     @property
     def url(self) -> str:
@@ -129,6 +160,7 @@ class Listener:
             except OSError:
                 return
             self.connections += 1
+            self.dialled.append(sock.getsockname()[0])
             self._open.append(sock)
             thread = threading.Thread(target=self._run, args=(sock,))
             self._threads.append(thread)

@@ -29,5 +29,5 @@ def standalone_app() -> Celery:
 
 def _visibility(settings: Settings) -> float:
     """Gives how long a task may stay with a worker: for its longest wait and its longest batch."""
-    rounds = ceil(settings.chunksize / settings.concurrency)
+    rounds = ceil(settings.chunksize / min(settings.concurrency, settings.concurrency_per_origin))
     return HOP * 2 + settings.event_timeout * rounds + _MARGIN

@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from typing import TypeAlias, cast
 from uuid import UUID
 
+from attrs import astuple, fields
+
 from thornsdk import (
     Attempt,
     DeliveryRecord,
@@ -15,13 +17,18 @@ from thornsdk import (
     OutcomeKind,
     Reason,
     Subscription,
+    Timings,
 )
 from thornsdk.errors import InvalidValue, StoreDamaged
 
 Value: TypeAlias = str | bytes | int | float | None
 Row: TypeAlias = Sequence[Value]
 
-SUBSCRIPTION = "id, owner, patterns, url, secrets, content_type, digest, headers, disabled"
+_TIMINGS = tuple(one.name for one in fields(Timings))
+
+SUBSCRIPTION = (
+    "id, owner, patterns, url, secrets, content_type, digest, headers, client_certificate, disabled"
+)
 """The columns that make a subscription, in the order that `subscription` takes."""
 
 DELIVERY = (
@@ -52,6 +59,7 @@ def subscription_row(subscription: Subscription) -> Row:
         subscription.content_type,
         subscription.digest.value,
         json.dumps(subscription.headers),
+        subscription.client_certificate,
         subscription.disabled,
         place(subscription.url.origin),
     )
@@ -75,7 +83,7 @@ def subscription(row: Row) -> Subscription:
     """
     with _readable(f"subscription {row[0]!s}"):
         text = cast("list[str]", row)
-        identity, owner, patterns, url, secrets, content_type, digest, headers, disabled = text
+        identity, owner, patterns, url, secrets, content_type, digest, headers, certificate, disabled = text
         return Subscription(
             id=UUID(identity),
             owner=owner,
@@ -85,6 +93,7 @@ def subscription(row: Row) -> Subscription:
             content_type=content_type,
             digest=digest,
             headers=[(name, value) for name, value in json.loads(headers)],
+            client_certificate=certificate,
             disabled=disabled,
         )
 
@@ -128,13 +137,14 @@ def attempt_text(attempt: Attempt) -> str:
             "request_bytes": attempt.request_bytes,
             "response_bytes": attempt.response_bytes,
             "reused": attempt.reused,
+            "timings": astuple(attempt.timings) if attempt.timings else None,
         }
     )
 
 
 def _attempt(text: str) -> Attempt:
     kept = json.loads(text)
-    retry_at = kept.pop("retry_at")
+    retry_at, timings = kept.pop("retry_at"), kept.pop("timings")
     return Attempt(
         started_at=datetime.fromisoformat(kept.pop("started_at")),
         outcome=Outcome(
@@ -142,5 +152,6 @@ def _attempt(text: str) -> Attempt:
             Reason(kept.pop("reason")),
             datetime.fromisoformat(retry_at) if retry_at else None,
         ),
+        timings=Timings(**dict(zip(_TIMINGS, timings, strict=True))) if timings else None,
         **kept,
     )

@@ -1,6 +1,6 @@
 """The tables, and the version of their layout."""
 
-VERSION = 2
+VERSION = 3
 """The layout's version, kept in ``user_version``."""
 
 APPLICATION_ID = 0x54484F52
@@ -21,6 +21,7 @@ TABLES = (
         content_type TEXT NOT NULL,
         digest TEXT NOT NULL,
         headers TEXT NOT NULL,
+        client_certificate TEXT,
         disabled TEXT
     ) WITHOUT ROWID
     """,

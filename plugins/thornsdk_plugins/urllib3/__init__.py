@@ -23,7 +23,15 @@ def _build(stage: StageContext) -> Transport:
     from thornsdk_plugins.urllib3.transport import PooledTransport
 
     settings = stage.settings
-    return PooledTransport(concurrency=settings.concurrency, ca_bundle=settings.ca_bundle)
+    return PooledTransport(
+        concurrency=settings.concurrency,
+        concurrency_per_origin=settings.concurrency_per_origin,
+        idle_connections=settings.idle_connections,
+        idle_timeout=settings.idle_timeout,
+        ca_bundle=settings.ca_bundle,
+        client_certificates=settings.client_certificates,
+        filtering_proxy=settings.filtering_proxy,
+    )
 
 
 class Urllib3Plugin(Plugin):

@@ -1,217 +1,162 @@
-"""urllib3's connections, dialled under rules, and the idle ones that are kept for the next request."""
+"""urllib3's connections, dialled under rules."""
 
-import http.client
 import os
+import re
 import socket
-import ssl
-import threading
 import weakref
-from collections import OrderedDict
-from email.errors import MissingHeaderBodySeparatorDefect
-from http import HTTPStatus
-from typing import Final
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+from attrs import frozen
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.util.response import assert_header_parsing
 
-from thornsdk import Origin
+from thornsdk import Origin, Reason
+from thornsdk.errors import TransportError
 from thornsdk.typing import AddressGuard
-from thornsdk_plugins.urllib3.deadline import Deadline, DeadlineSocket, DeadlineSSLSocket
 from thornsdk_plugins.urllib3.dial import Dialer
-
-MAX_IDLE: Final = 256
-"""How many idle connections are kept at most, over all origins; the longest unused goes first."""
+from thornsdk_plugins.urllib3.lookups import LookUps
+from thornsdk_plugins.urllib3.overridden import must_have
+from thornsdk_plugins.urllib3.tls import Contexts
+from thornsdk_plugins.urllib3.watch import Watch, WatchedSocket, WatchedSSLSocket
 
 # All safety of addresses hangs on this method: a urllib3 without it must not pass unnoticed.
-assert callable(HTTPConnection._new_conn)  # noqa: S101, SLF001
-
-
-class FinalAnswer(http.client.HTTPResponse):
-    """The final answer to a request.
-
-    Interim answers before it, such as 103, are passed over (RFC 9110, section 15.2): http.client would take
-    them for the final one, and what follows for the answer to the next request. A head that does not say
-    where the answer ends is an error here, before urllib3 sees it: urllib3 would log the whole URL with it.
-    """
-
-    def begin(self) -> None:
-        """Reads the head.
-
-        Raises:
-            HeaderParsingError: If a line is no header.
-            HTTPException: If there are several lengths.
-        """
-        super().begin()
-        # Alone of these, it loses headers. The others are about parts of a body that is not in a head.
-        lost = (one for one in self.msg.defects if isinstance(one, MissingHeaderBodySeparatorDefect))
-        self.msg.defects = list(lost)
-        assert_header_parsing(self.msg)
-        lengths = ",".join(self.msg.get_all("Content-Length", [])).split(",")
-        if len({one.strip() for one in lengths}) > 1:
-            raise http.client.HTTPException("several lengths")
-
-    def _read_status(self) -> tuple[str, int, str]:
-        version, status, reason = super()._read_status()  # type: ignore[misc]
-        interim = HTTPStatus.SWITCHING_PROTOCOLS < status < HTTPStatus.OK
-        return version, HTTPStatus.CONTINUE if interim else status, reason
+must_have(HTTPConnection, "_new_conn", "_tunnel")
 
 
 class GuardedHTTPConnection(HTTPConnection):
     """An HTTP connection that a dialer opens."""
 
-    response_class = FinalAnswer
-    sock: DeadlineSocket
+    sock: WatchedSocket
     dialer: Dialer
-    deadline: Deadline
+    watch: Watch
+    address: str
 
     def _new_conn(self) -> socket.socket:
-        return self.dialer.dial(self._dns_host, self.port, self.deadline)
+        sock = self.dialer.dial(self._dns_host, self.port, self.watch)
+        self.address = sock.address
+        return sock
+
+    def _tunnel(self) -> None:
+        with _tunnelling(self.watch):
+            super()._tunnel()
 
 
 class GuardedHTTPSConnection(HTTPSConnection):
     """An HTTPS connection that a dialer opens; the certificate is checked against the name."""
 
-    response_class = FinalAnswer
-    sock: DeadlineSSLSocket
+    sock: WatchedSSLSocket
     dialer: Dialer
-    deadline: Deadline
+    watch: Watch
+    address: str
 
     @property
     def is_connected(self) -> bool:
         """Whether it is open and silent. Bytes that TLS has taken in already count as well."""
         return super().is_connected and not self.sock.pending()
 
+    def connect(self) -> None:
+        """Connects, and notes how long the TLS handshake took."""
+        super().connect()
+        self.watch.tls = self.watch.elapsed() - self._ready_for_tls_at
+        # Without a closing word of TLS, anyone on the way could have cut the answer (RFC 9112, section 9.8).
+        self.sock.suppress_ragged_eofs = False
+
     def _new_conn(self) -> socket.socket:
-        sock = self.dialer.dial(self._dns_host, self.port, self.deadline)
-        # The TLS handshake is one operation, and takes its time limit from the socket.
-        sock.settimeout(self.deadline.remaining())
+        sock = self.dialer.dial(self._dns_host, self.port, self.watch)
+        self.address = sock.address
+        self._ready_for_tls(sock)
         return sock
+
+    def _tunnel(self) -> None:
+        with _tunnelling(self.watch):
+            super()._tunnel()
+        self._ready_for_tls(self.sock)
+
+    def _ready_for_tls(self, sock: socket.socket) -> None:
+        # The TLS handshake is one operation, and takes its time limit from the socket.
+        sock.settimeout(self.watch.remaining())
+        self._ready_for_tls_at = self.watch.elapsed()
 
 
 Connection = GuardedHTTPConnection | GuardedHTTPSConnection
 
-Use = tuple[Origin, AddressGuard]
-"""What a connection may be used for: requests to its origin, under the guard that let it be opened."""
 
+@frozen(eq=False)
+class Opener:
+    """Opens connections to origins.
 
-def make_context(ca_bundle: str | None) -> ssl.SSLContext:
-    """Makes the TLS context that all connections share: TLS 1.2 or newer, verified.
-
-    Args:
-        ca_bundle: The path of a PEM file with the authorities to trust; None for the system's.
-
-    Raises:
-        OSError: If the file cannot be read or holds no certificate.
+    Attributes:
+        lookups: Gives the addresses of host names.
+        contexts: The TLS contexts.
+        proxy: The proxy that all go through, or None. It looks names up, and it judges their addresses.
     """
-    context = ssl.create_default_context(cafile=ca_bundle)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.sslsocket_class = DeadlineSSLSocket
-    return context
+
+    lookups: LookUps
+    contexts: Contexts
+    proxy: Origin | None
+
+    def open(
+        self, origin: Origin, guard: AddressGuard, client_certificate: str | None, watch: Watch
+    ) -> Connection:
+        """Opens a connection.
+
+        Raises:
+            TransportError: If no address is allowed, or there is no such client certificate.
+            OSError: If none answers, or TLS fails.
+            TimeoutError: If the deadline passes.
+        """
+        connection = self._make(self.proxy or origin, origin.scheme, client_certificate)
+        connection.dialer = Dialer(self.lookups, _lets_all_pass if self.proxy else guard)
+        connection.watch = watch
+        _open.add(connection)
+        if self.proxy is not None:
+            connection.set_tunnel(origin.host, origin.port)
+        try:
+            connection.connect()
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _make(self, place: Origin, scheme: str, client_certificate: str | None) -> Connection:
+        if scheme == "https":
+            context = self.contexts.get(client_certificate)
+            return GuardedHTTPSConnection(place.host, place.port, ssl_context=context)
+        return GuardedHTTPConnection(place.host, place.port)
 
 
-def open_connection(
-    origin: Origin, dialer: Dialer, context: ssl.SSLContext, deadline: Deadline
-) -> Connection:
-    """Opens a connection.
+def _lets_all_pass(_: object) -> None:
+    """Guards the way to the proxy: the operator has named it."""
 
-    Raises:
-        TransportError: If no address is allowed.
-        OSError: If none answers, or TLS fails.
-        TimeoutError: If the deadline passes.
-    """
-    connection: Connection
-    if origin.scheme == "https":
-        connection = GuardedHTTPSConnection(origin.host, origin.port, ssl_context=context)
-    else:
-        connection = GuardedHTTPConnection(origin.host, origin.port)
-    connection.dialer = dialer
-    connection.deadline = deadline
+
+@contextmanager
+def _tunnelling(watch: Watch) -> Iterator[None]:
+    began_at = watch.elapsed()
     try:
-        connection.connect()
-    except BaseException:
-        connection.close()
-        raise
-    return connection
+        yield
+    except OSError as exc:
+        # http.client has no error of its own for a proxy that says no.
+        status = re.match(r"Tunnel connection failed: (\d{3})", str(exc))
+        if status is None:
+            raise
+        raise TransportError(
+            Reason.PROXY_REFUSED, f"the proxy would not connect, and answered {status[1]}"
+        ) from exc
+    finally:
+        # The way to the receiver is open only now.
+        watch.connect = (watch.connect or 0.0) + watch.elapsed() - began_at
 
 
-class IdleConnections:
-    """Open connections that wait for the next request of the same use. Safe to share between threads.
+_open: weakref.WeakSet[Connection] = weakref.WeakSet()
 
-    A process that was forked starts empty, and never touches the sockets of its parent.
+
+def _let_go_of_all() -> None:
+    """Lets go of the parent's connections in a child: closes its copies of the descriptors, without a word.
+
+    Those in use too: the far side would not see their end before that of the child.
     """
-
-    def __init__(self) -> None:
-        self._closed = False
-        self._start_empty()
-        _pools.add(self)
-
-    def take(self, use: Use) -> Connection | None:
-        """Gives an idle connection that is still open at the far side, the latest used first, or None."""
-        while (connection := self._pop(use)) is not None:
-            if connection.is_connected:
-                return connection
-            connection.close()
-        return None
-
-    def give(self, use: Use, connection: Connection) -> None:
-        """Keeps a connection for the next request, or closes it where there is no place or no tomorrow."""
-        with self._lock:
-            dropped = [connection] if self._closed else self._add(use, connection)
-        for one in dropped:
-            one.close()
-
-    def close(self) -> None:
-        """Closes all, and what is given later as well."""
-        with self._lock:
-            self._closed = True
-            idle = [connection for _, connection in self._idle.values()]
-            self._idle.clear()
-            self._by_use.clear()
-        for connection in idle:
-            connection.close()
-
-    def forget(self) -> None:
-        """Lets go of all in a child process: closes its copies of the descriptors, and writes nothing."""
-        idle = [connection for _, connection in self._idle.values()]
-        self._start_empty()
-        for connection in idle:
-            connection.close()
-
-    def _start_empty(self) -> None:
-        # A new lock: after a fork, the old one may be held by a thread that this process does not have.
-        self._lock = threading.Lock()
-        self._idle: OrderedDict[int, tuple[Use, Connection]] = OrderedDict()
-        self._by_use: dict[Use, list[int]] = {}
-
-    def _pop(self, use: Use) -> Connection | None:
-        with self._lock:
-            keys = self._by_use.get(use)
-            if not keys:
-                return None
-            key = keys.pop()
-            if not keys:
-                del self._by_use[use]
-            return self._idle.pop(key)[1]
-
-    def _add(self, use: Use, connection: Connection) -> list[Connection]:
-        self._idle[id(connection)] = (use, connection)
-        self._by_use.setdefault(use, []).append(id(connection))
-        if len(self._idle) <= MAX_IDLE:
-            return []
-        key, (oldest_use, oldest) = self._idle.popitem(last=False)
-        keys = self._by_use[oldest_use]
-        keys.remove(key)
-        if not keys:
-            del self._by_use[oldest_use]
-        return [oldest]
+    for connection in list(_open):
+        connection.close()
 
 
-_pools: weakref.WeakSet[IdleConnections] = weakref.WeakSet()
-
-
-def _forget_all() -> None:
-    for pool in list(_pools):
-        pool.forget()
-
-
-os.register_at_fork(after_in_child=_forget_all)
+os.register_at_fork(after_in_child=_let_go_of_all)

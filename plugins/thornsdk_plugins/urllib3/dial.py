@@ -1,8 +1,6 @@
 """Opens connections to the addresses that policy allows, and to no others."""
 
-import queue
 import socket
-import threading
 from collections.abc import Sequence
 from ipaddress import IPv4Address, ip_address
 
@@ -10,8 +8,9 @@ from attrs import frozen
 
 from thornsdk import Reason, literal_address
 from thornsdk.errors import TransportError
-from thornsdk.typing import AddressGuard, IPAddress, Resolver
-from thornsdk_plugins.urllib3.deadline import Deadline, DeadlineSocket
+from thornsdk.typing import AddressGuard, IPAddress
+from thornsdk_plugins.urllib3.lookups import LookUps
+from thornsdk_plugins.urllib3.watch import Watch, WatchedSocket
 
 
 def system_resolver(host: str, port: int) -> Sequence[IPAddress]:
@@ -32,51 +31,44 @@ class Dialer:
     server that changes its answer in between gains nothing.
 
     Attributes:
-        resolver: Gives the addresses of a host name.
+        lookups: Gives the addresses of a host name.
         guard: Says why an address is forbidden, or None.
     """
 
-    resolver: Resolver
+    lookups: LookUps
     guard: AddressGuard
 
-    def dial(self, host: str, port: int, deadline: Deadline) -> DeadlineSocket:
+    def dial(self, host: str, port: int, watch: Watch) -> WatchedSocket:
         """Opens a connection to the first allowed address that answers.
 
         Raises:
             TransportError: If no address is allowed, or none answers.
             OSError: What the last of several allowed addresses answered with.
         """
-        allowed = self._allowed(host, self._resolve(host, port, deadline))
+        allowed = self._allowed(host, self._resolve(host, port, watch))
+        began_at = watch.elapsed()
+        try:
+            return self._connect_one(allowed, port, watch)
+        finally:
+            watch.connect = watch.elapsed() - began_at
+
+    def _connect_one(self, allowed: Sequence[IPAddress], port: int, watch: Watch) -> WatchedSocket:
         for left in range(len(allowed), 1, -1):
             try:
                 # Each address gets its share of what is left, so that a dead one does not use up all.
-                return self._connect(allowed[-left], port, deadline, deadline.remaining() / left)
+                return self._connect(allowed[-left], port, watch, watch.remaining() / left)
             except OSError:
                 continue
-        return self._connect(allowed[-1], port, deadline, deadline.remaining())
+        return self._connect(allowed[-1], port, watch, watch.remaining())
 
-    def _resolve(self, host: str, port: int, deadline: Deadline) -> Sequence[IPAddress]:
+    def _resolve(self, host: str, port: int, watch: Watch) -> Sequence[IPAddress]:
         if (literal := literal_address(host)) is not None:
             return [literal]
-        answer: queue.SimpleQueue[Sequence[IPAddress] | Exception] = queue.SimpleQueue()
-
-        def ask() -> None:
-            try:
-                answer.put(self.resolver(host, port))
-            except Exception as exc:
-                answer.put(exc)  # It is told where the answer is waited for.
-
-        # A look-up cannot be interrupted; in a thread of its own, it can be left behind at the deadline.
-        threading.Thread(target=ask, name="thornsdk-lookup", daemon=True).start()
+        began_at = watch.elapsed()
         try:
-            found = answer.get(timeout=deadline.remaining())
-        except queue.Empty:
-            raise TimeoutError("the name was not resolved before the deadline") from None
-        if isinstance(found, Exception):
-            raise TransportError(Reason.NAME_NOT_RESOLVED, f"{host} has no address") from found
-        if not found:
-            raise TransportError(Reason.NAME_NOT_RESOLVED, f"{host} has no address")
-        return found
+            return self.lookups.addresses(host, port, watch.remaining())
+        finally:
+            watch.lookup = watch.elapsed() - began_at
 
     def _allowed(self, host: str, found: Sequence[IPAddress]) -> list[IPAddress]:
         judged = [(address, self.guard(address)) for address in found]
@@ -86,22 +78,23 @@ class Dialer:
             raise TransportError(Reason.ADDRESS_FORBIDDEN, f"{host} is at {address}: {problem}")
         return allowed
 
-    def _connect(self, address: IPAddress, port: int, deadline: Deadline, timeout: float) -> DeadlineSocket:
+    def _connect(self, address: IPAddress, port: int, watch: Watch, timeout: float) -> WatchedSocket:
         family = socket.AF_INET if isinstance(address, IPv4Address) else socket.AF_INET6
-        sock = DeadlineSocket(family, socket.SOCK_STREAM)
+        sock = WatchedSocket(family, socket.SOCK_STREAM)
         try:
             sock.settimeout(timeout)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sock.connect((str(address), port))
-            self._check_peer(sock)
+            sock.address = self._checked_peer(sock)
         except BaseException:
             sock.close()
             raise
-        sock.deadline = deadline
+        sock.watch = watch
         return sock
 
-    def _check_peer(self, sock: socket.socket) -> None:
+    def _checked_peer(self, sock: socket.socket) -> str:
         """Looks once more at what is really connected: a packet filter may have turned us elsewhere."""
         peer = ip_address(str(sock.getpeername()[0]))
         if problem := self.guard(peer):
             raise TransportError(Reason.ADDRESS_FORBIDDEN, f"connected to {peer}: {problem}")
+        return str(peer)

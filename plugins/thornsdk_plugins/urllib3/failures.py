@@ -7,12 +7,27 @@ import ssl
 from urllib3.exceptions import ProtocolError, ReadTimeoutError
 from urllib3.exceptions import SSLError as Urllib3SSLError
 
-from thornsdk import Reason
+from thornsdk import Reason, Timings
 from thornsdk.errors import TransportError
 
-# OpenSSL's x509_vfy.h: CERT_NOT_YET_VALID and CERT_HAS_EXPIRED, HOSTNAME_MISMATCH and IP_ADDRESS_MISMATCH.
+# OpenSSL's x509_vfy.h: CERT_NOT_YET_VALID and CERT_HAS_EXPIRED, HOSTNAME_MISMATCH and IP_ADDRESS_MISMATCH,
+# DEPTH_ZERO_SELF_SIGNED_CERT.
 _EXPIRED = frozenset({9, 10})
 _WRONG_NAME = frozenset({62, 64})
+_SELF_SIGNED = 18
+# OpenSSL's names for these errors; those with ALERT in them came from the far side.
+_TOO_OLD = frozenset({"UNSUPPORTED_PROTOCOL", "TLSV1_ALERT_PROTOCOL_VERSION"})
+_CLIENT_CERTIFICATE = frozenset(
+    {
+        "BAD_CERTIFICATE",
+        "CERTIFICATE_EXPIRED",
+        "CERTIFICATE_REQUIRED",
+        "CERTIFICATE_REVOKED",
+        "CERTIFICATE_UNKNOWN",
+        "UNKNOWN_CA",
+        "UNSUPPORTED_CERTIFICATE",
+    }
+)
 _UNREACHABLE = frozenset(
     {
         errno.EHOSTUNREACH,
@@ -27,13 +42,15 @@ _UNREACHABLE = frozenset(
 _WRAPPERS = (ProtocolError, ReadTimeoutError, Urllib3SSLError)
 
 
-def translate(error: Exception) -> TransportError:
-    """Gives our error for one of theirs. The caller raises it ``from`` theirs."""
-    cause = _root(error)
-    if isinstance(cause, TransportError):
-        return cause
-    reason, detail = _meaning(cause)
-    return TransportError(reason, detail)
+def translate(error: Exception, timings: Timings) -> TransportError:
+    """Gives our error for one of theirs. The caller raises it ``from`` theirs.
+
+    Args:
+        error: What was raised.
+        timings: Where the time went.
+    """
+    reason, detail = _meaning(_root(error))
+    return TransportError(reason, detail, timings)
 
 
 def _root(error: BaseException) -> BaseException:
@@ -67,6 +84,8 @@ def _certificate(error: ssl.SSLCertVerificationError) -> tuple[Reason, str]:
         return Reason.TLS_EXPIRED, error.verify_message
     if error.verify_code in _WRONG_NAME:
         return Reason.TLS_WRONG_NAME, error.verify_message
+    if error.verify_code == _SELF_SIGNED:
+        return Reason.TLS_SELF_SIGNED, error.verify_message
     return Reason.TLS_UNTRUSTED, error.verify_message
 
 
@@ -74,8 +93,17 @@ def _tls(error: ssl.SSLError) -> tuple[Reason, str]:
     if isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
         return Reason.CONNECTION_LOST, "the far side ended TLS before the answer was whole"
     # One that Python raises by itself has no reason.
-    reason = getattr(error, "reason", None) or "TLS failed"
-    return Reason.TLS_FAILED, str(reason).replace("_", " ").lower()
+    name = str(getattr(error, "reason", None) or "TLS failed")
+    return _tls_reason(name), name.replace("_", " ").lower()
+
+
+def _tls_reason(name: str) -> Reason:
+    if name in _TOO_OLD:
+        return Reason.TLS_TOO_OLD
+    _, alert, meaning = name.partition("_ALERT_")
+    if alert and meaning in _CLIENT_CERTIFICATE:
+        return Reason.TLS_CLIENT_CERTIFICATE
+    return Reason.TLS_FAILED
 
 
 def _os_error(error: OSError) -> tuple[Reason, str]:

@@ -1,30 +1,25 @@
 """The built-in transport: HTTP and HTTPS over connections that stay open."""
 
-from collections.abc import Iterable, Iterator
-from contextlib import closing, suppress
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
-from http import HTTPStatus
 from importlib.metadata import version
 from itertools import chain, islice
+from types import MappingProxyType
 
-from urllib3 import BaseHTTPResponse, HTTPHeaderDict
-
-from thornsdk import Exchange, Request, Response, exchange
-from thornsdk.errors import ConfigurationError
-from thornsdk.typing import Resolver
-from thornsdk_plugins.urllib3.connections import (
-    Connection,
-    IdleConnections,
-    make_context,
-    open_connection,
-)
-from thornsdk_plugins.urllib3.deadline import Deadline
-from thornsdk_plugins.urllib3.dial import Dialer, system_resolver
+from thornsdk import URL, Exchange, Request, Response, exchange
+from thornsdk.errors import ConfigurationError, TransportError
+from thornsdk.typing import Resolver, Timer
+from thornsdk_plugins.urllib3.connections import Connection, Opener
+from thornsdk_plugins.urllib3.dial import system_resolver
 from thornsdk_plugins.urllib3.failures import translate
 from thornsdk_plugins.urllib3.fan_out import fan_out
-
-MAX_ANSWER = 64 * 1024
-"""How many bytes of an answer's body are read, after decoding. The rest is not of interest to a sender."""
+from thornsdk_plugins.urllib3.idle import IdleConnections, Use
+from thornsdk_plugins.urllib3.lookups import LookUps
+from thornsdk_plugins.urllib3.reading import Answer, read_answer
+from thornsdk_plugins.urllib3.tls import Contexts
+from thornsdk_plugins.urllib3.watch import Watch
+from thornsdk_plugins.urllib3.writing import authority, send, written
 
 
 class PooledTransport:
@@ -36,30 +31,48 @@ class PooledTransport:
 
     Args:
         concurrency: How many requests `send_many` keeps in flight.
+        concurrency_per_origin: How many of these go to one origin at most.
+        idle_connections: How many connections are kept open for later requests, over all origins.
+        idle_timeout: After how many seconds an idle connection is not used again.
         ca_bundle: The path of a PEM file with the authorities to trust; None for the system's.
+        client_certificates: The certificates that requests may name: the path of a PEM file with certificate
+            and key for each name.
+        filtering_proxy: The URL of a proxy to tunnel all requests through, such as
+            ``http://proxy.internal:4750``. It must itself refuse the addresses that are not to be reached: a
+            request's guard sees none of them.
         resolver: Gives the addresses of host names.
+        timer: Counts seconds.
 
     Raises:
-        ConfigurationError: If the file of authorities cannot be used, or the concurrency is less than 1.
+        ConfigurationError: If a file cannot be used, or the concurrency is less than 1.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is one of the settings
         self,
         *,
-        concurrency: int = 64,
+        concurrency: int = 128,
+        concurrency_per_origin: int = 64,
+        idle_connections: int = 256,
+        idle_timeout: float = 50.0,
         ca_bundle: str | None = None,
+        client_certificates: Mapping[str, str] = MappingProxyType({}),
+        filtering_proxy: str | None = None,
         resolver: Resolver = system_resolver,
+        timer: Timer = time.monotonic,
     ) -> None:
-        if concurrency < 1:
-            raise ConfigurationError(f"a concurrency of {concurrency} sends nothing; it must be at least 1")
+        for width in (concurrency, concurrency_per_origin):
+            if width < 1:
+                raise ConfigurationError(f"a concurrency of {width} sends nothing; it must be at least 1")
         self._concurrency = concurrency
-        self._resolver = resolver
+        self._per_origin = concurrency_per_origin
+        self._timer = timer
         self._user_agent = f"urllib3/{version('urllib3')}"
-        self._idle = IdleConnections()
-        try:
-            self._context = make_context(ca_bundle)
-        except OSError as exc:
-            raise ConfigurationError(f"the CA bundle {ca_bundle} cannot be used: {exc}") from exc
+        self._idle = IdleConnections(idle_connections, idle_timeout, timer)
+        self._opener = Opener(
+            LookUps(resolver),
+            Contexts(ca_bundle, client_certificates),
+            None if filtering_proxy is None else URL.parse(filtering_proxy).origin,
+        )
 
     @property
     def schemes(self) -> frozenset[str]:
@@ -77,65 +90,78 @@ class PooledTransport:
         Raises:
             TransportError: If there was no answer within the deadline, or no connection that is allowed.
         """
+        watch = Watch(request.timeout, self._timer)
         try:
-            return self._send(request, Deadline.after(request.timeout))
+            return self._send(request, watch)
+        except TransportError as exc:
+            exc.timings = watch.timings()
+            raise
         except Exception as exc:
-            error = translate(exc)
-            raise error from (None if error is exc else exc)
+            raise translate(exc, watch.timings()) from exc
 
     def send_many(self, requests: Iterable[Request]) -> Iterator[Exchange]:
         """Sends requests, several at once, and gives each result as soon as it is known."""
         stream = iter(requests)
-        send = partial(exchange, self.send)
+        send_one = partial(exchange, self.send)
         if self._concurrency == 1:
-            return map(send, stream)
+            return map(send_one, stream)
         head = list(islice(stream, 2))
         if len(head) == 1:  # One alone needs no thread.
-            return map(send, head)
-        return fan_out(chain(head, stream), send, self._concurrency)
+            return map(send_one, head)
+        return fan_out(chain(head, stream), send_one, self._concurrency, self._per_origin)
 
     def close(self) -> None:
         """Closes idle connections at once, and those in use when their requests end."""
         self._idle.close()
 
-    def _send(self, request: Request, deadline: Deadline) -> Response:
-        use = (request.url.origin, request.guard)
-        connection = self._idle.take(use)
-        reused = connection is not None
-        if connection is None:
-            dialer = Dialer(self._resolver, request.guard)
-            connection = open_connection(request.url.origin, dialer, self._context, deadline)
-        try:
-            connection.sock.deadline = deadline
-            response, reusable = _exchange(connection, request, reused=reused)
-        except BaseException:
-            connection.close()
-            raise
-        if reusable:
+    def _send(self, request: Request, watch: Watch) -> Response:
+        origin = request.url.origin
+        use = (origin, request.guard, request.client_certificate)
+        data = written(request, authority(origin))
+        idle = self._sent_over_idle(use, data, watch)
+        connection = idle or self._sent_over_new(use, data, watch)
+        answer = _answer(connection)
+        if answer.reusable:
             self._idle.give(use, connection)
         else:
             connection.close()
-        return response
+        return Response(
+            status=answer.status,
+            headers=answer.headers,
+            body=answer.body,
+            truncated=answer.truncated,
+            reused=idle is not None,
+            address=connection.address,
+            timings=watch.timings(),
+        )
+
+    def _sent_over_idle(self, use: Use, data: bytes, watch: Watch) -> Connection | None:
+        idle = self._idle.take(use)
+        if idle is None or _sent(idle, data, watch):
+            return idle
+        # The far side closed it in this very moment. Nothing has left, so another one may serve.
+        idle.close()
+        return None
+
+    def _sent_over_new(self, use: Use, data: bytes, watch: Watch) -> Connection:
+        connection = self._opener.open(*use, watch)
+        _sent(connection, data, watch)
+        return connection
 
 
-def _exchange(connection: Connection, request: Request, *, reused: bool) -> tuple[Response, bool]:
-    """Sends a request and reads its answer; tells too whether the connection can serve another one."""
-    address = str(connection.sock.getpeername()[0])
-    # Compression would save nothing on answers of which so little is read.
-    headers = HTTPHeaderDict((*request.headers, ("Accept-Encoding", "identity")))
-    # A server may refuse a long body before it has read it: what it answered can be there to read.
-    with suppress(BrokenPipeError, ConnectionResetError):
-        connection.request("POST", request.url.target, request.body, headers, preload_content=False)
-    answer: BaseHTTPResponse = connection.getresponse()
-    with closing(answer):
-        body = answer.read(MAX_ANSWER + 1, decode_content=True)
-    response = Response(
-        status=answer.status,
-        headers=tuple(answer.headers.items()),
-        body=body[:MAX_ANSWER],
-        truncated=len(body) > MAX_ANSWER,
-        reused=reused,
-        address=address,
-    )
-    ended = not response.truncated and answer.status != HTTPStatus.SWITCHING_PROTOCOLS
-    return response, ended and not connection.is_closed
+def _sent(connection: Connection, data: bytes, watch: Watch) -> bool:
+    """Sends a request; tells whether anything has left."""
+    try:
+        connection.sock.watch = watch
+        return send(connection.sock, data)
+    except BaseException:
+        connection.close()
+        raise
+
+
+def _answer(connection: Connection) -> Answer:
+    try:
+        return read_answer(connection.sock)
+    except BaseException:
+        connection.close()
+        raise

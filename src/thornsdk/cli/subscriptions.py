@@ -18,6 +18,7 @@ class _Given(TypedDict):
     content_type: str | None
     digest: str
     headers: tuple[str, ...]
+    client_certificate: str | None
     store: str | None
     as_json: bool
 
@@ -35,6 +36,7 @@ class _Given(TypedDict):
     help="The hash of Hook-HMAC.",
 )
 @click.option("--header", "headers", multiple=True, metavar="'Name: value'", help="What is sent besides.")
+@click.option("--client-certificate", metavar="NAME", help="One of THORN_CLIENT_CERTIFICATES.")
 @store_option
 @json_option
 def subscribe(url: str, **given: Unpack[_Given]) -> None:
@@ -48,6 +50,7 @@ def subscribe(url: str, **given: Unpack[_Given]) -> None:
             content_type=given["content_type"],
             digest=given["digest"],
             headers=read_headers(given["headers"]),
+            client_certificate=given["client_certificate"],
         )
     if given["as_json"]:
         show.print_json(_fields(subscription, secrets=True))
@@ -114,6 +117,7 @@ def _fields(one: Subscription, *, secrets: bool) -> dict[str, object]:
         "owner": one.owner,
         "content_type": one.content_type,
         "digest": one.digest.value,
+        "client_certificate": one.client_certificate,
         "disabled": one.disabled,
     }
     if secrets:

@@ -17,7 +17,7 @@ from thornsdk.model.subscription import (
     as_patterns,
     as_secrets,
 )
-from thornsdk.model.url import DEFAULT_PORTS, URL, Origin
+from thornsdk.model.url import DEFAULT_PORTS, URL, Origin, literal_address
 
 __all__ = [
     "DEFAULT_PORTS",
@@ -53,5 +53,6 @@ __all__ = [
     "custom_headers",
     "delivery_id",
     "header_pairs",
+    "literal_address",
     "tally",
 ]

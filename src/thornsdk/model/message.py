@@ -52,7 +52,8 @@ class Audience:
 
     def admits(self, subscription: Subscription) -> bool:
         """Tells whether a subscription is active, wants the event, and may be reached."""
-        may_reach = self.broadcast or subscription.owner in {None, self.sender}
+        owner = subscription.owner
+        may_reach = owner is None or self.broadcast or owner == self.sender
         return may_reach and subscription.active and subscription.wants(self.event)
 
 

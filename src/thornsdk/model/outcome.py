@@ -6,6 +6,7 @@ from enum import StrEnum
 from attrs import frozen
 
 from thornsdk.reasons import Reason
+from thornsdk.timings import Timings
 
 
 class OutcomeKind(StrEnum):
@@ -50,6 +51,7 @@ class Attempt:
         request_bytes: The length of the body, in bytes; 0 where policy or a stage kept it from being sent.
         response_bytes: The length of the answer's body after decoding, in bytes, as far as it was read.
         reused: Whether an open connection was used again; None where unknown.
+        timings: Where the time went; None where nothing was sent, or the transport does not tell.
     """
 
     number: int
@@ -61,3 +63,4 @@ class Attempt:
     request_bytes: int = 0
     response_bytes: int = 0
     reused: bool | None = None
+    timings: Timings | None = None

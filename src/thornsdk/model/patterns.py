@@ -18,6 +18,7 @@ MAX_LENGTH = 200
 """The most characters a name or pattern has; it is sent as a header and is a key in stores."""
 
 _SEGMENT = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
+_NAME = re.compile(rf"{_SEGMENT.pattern}(?:\.{_SEGMENT.pattern}){{0,{MAX_SEGMENTS - 1}}}", re.ASCII)
 _ANY = r"[^.]+(?:\.[^.]+)*"
 
 
@@ -30,8 +31,8 @@ def check_event_name(name: str) -> str:
     Raises:
         InvalidEventName: If an event cannot have that name.
     """
-    problem = _problem(name, wildcard=False)
-    if problem:
+    if _NAME.fullmatch(name) is None or len(name) > MAX_LENGTH:
+        problem = _problem(name, wildcard=False)
         raise InvalidEventName(f"{name!r} cannot be the name of an event: {problem}")
     return name
 

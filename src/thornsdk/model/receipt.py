@@ -1,5 +1,6 @@
 """What a sender is told of a message."""
 
+from collections import Counter
 from collections.abc import Iterable
 from enum import StrEnum
 from uuid import UUID
@@ -40,13 +41,19 @@ MAX_PROBLEMS = 100
 
 def tally(results: Iterable[DeliveryRecord]) -> Tally:
     """Counts results as they come, and keeps the first `MAX_PROBLEMS` that did not arrive."""
-    counts = dict.fromkeys(OutcomeKind, 0)
+    counts: Counter[OutcomeKind] = Counter()
     problems: list[DeliveryRecord] = []
     for result in results:
         counts[result.kind] += 1
         if result.kind is not OutcomeKind.DELIVERED and len(problems) < MAX_PROBLEMS:
             problems.append(result)
-    return Tally(**{kind.value: count for kind, count in counts.items()}, problems=tuple(problems))
+    return Tally(
+        delivered=counts[OutcomeKind.DELIVERED],
+        retry=counts[OutcomeKind.RETRY],
+        failed=counts[OutcomeKind.FAILED],
+        blocked=counts[OutcomeKind.BLOCKED],
+        problems=tuple(problems),
+    )
 
 
 class ReceiptState(StrEnum):

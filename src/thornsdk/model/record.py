@@ -25,7 +25,15 @@ class DeliveryState(StrEnum):
     @classmethod
     def after(cls, outcome: Outcome) -> "DeliveryState":
         """Gives the state that an outcome leaves a delivery in."""
-        return cls.PENDING if outcome.kind is OutcomeKind.RETRY else cls(outcome.kind.value)
+        return _STATES[outcome.kind]
+
+
+_STATES = {
+    OutcomeKind.RETRY: DeliveryState.PENDING,
+    OutcomeKind.DELIVERED: DeliveryState.DELIVERED,
+    OutcomeKind.FAILED: DeliveryState.FAILED,
+    OutcomeKind.BLOCKED: DeliveryState.BLOCKED,
+}
 
 
 @frozen(kw_only=True)

@@ -1,5 +1,6 @@
 """Subscriptions: who wants what, and where."""
 
+import re
 from collections.abc import Iterable
 from enum import StrEnum
 from typing import TypeAlias
@@ -22,6 +23,9 @@ SecretsLike: TypeAlias = str | bytes | Secret | Iterable[str | bytes | Secret]
 
 JSON = "application/json"
 """The content type of a subscription that asks for no other."""
+
+
+_CERTIFICATE = re.compile(r"[A-Za-z0-9_.-]+")
 
 
 class Digest(StrEnum):
@@ -95,6 +99,14 @@ def check_tenant(_: object, attribute: "Attribute[str | None]", tenant: str | No
         raise InvalidValue(f"the {attribute.name} has a lone surrogate, which UTF-8 cannot hold") from None
 
 
+def _named(_: object, attribute: "Attribute[str | None]", value: str | None) -> None:
+    if value is not None and not _CERTIFICATE.fullmatch(value):
+        raise InvalidValue(
+            f"the {attribute.name} of a subscription is a name of letters, digits, '-', '_' and '.'; "
+            f"THORN_CLIENT_CERTIFICATES says which file it means"
+        )
+
+
 def _sendable(_: object, attribute: "Attribute[str]", value: str) -> None:
     if not value:
         raise InvalidValue(f"the {attribute.name} of a subscription must not be empty")
@@ -115,6 +127,8 @@ class Subscription:
         digest: The hash function of ``Hook-HMAC``.
         owner: The tenant that it belongs to; None for nobody.
         headers: What is sent besides the library's own headers.
+        client_certificate: The name of the certificate that is shown to the receiver (mutual TLS); None for
+            none. ``THORN_CLIENT_CERTIFICATES`` says which file it means: no key is ever in a store.
         disabled: Why nothing is sent to it, or None for an active subscription.
 
     Raises:
@@ -129,6 +143,7 @@ class Subscription:
     digest: Digest = field(default=Digest.SHA256, converter=_as_digest)
     owner: str | None = field(default=None, validator=check_tenant)
     headers: Headers = field(default=(), converter=custom_headers, repr=False)
+    client_certificate: str | None = field(default=None, validator=_named)
     disabled: str | None = None
 
     @property

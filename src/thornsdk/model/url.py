@@ -1,13 +1,15 @@
 """URLs that webhooks are sent to, and their origins."""
 
 import re
-from ipaddress import AddressValueError, IPv6Address
+from functools import cached_property
+from ipaddress import AddressValueError, IPv6Address, ip_address
 from typing import NoReturn
 from urllib.parse import SplitResult, quote, urlsplit
 
 from attrs import field, frozen
 
 from thornsdk.errors import InvalidURL
+from thornsdk.typing import IPAddress
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -19,8 +21,16 @@ _LITERAL = re.compile(r"\[[^\[\]]*\](:.*)?")
 # RFC 3986, section 3.3 and 3.4: what may stand in a path or query as it is, and the % of what is encoded.
 _KEPT = "%/:?#[]@!$&'()*+,;=-._~"
 
+_VISIBLE = re.compile(r"[!-~]+")
 
-@frozen(order=True)
+
+def _in_one_line(_: object, __: object, text: str) -> None:
+    # It stands in the head of a request, where a line break would begin another header.
+    if not _VISIBLE.fullmatch(text):
+        _refuse("a part of it has a character that cannot be sent")
+
+
+@frozen(order=True, cache_hash=True)
 class Origin:
     """What a keep-alive connection belongs to: scheme, host and port.
 
@@ -31,7 +41,7 @@ class Origin:
     """
 
     scheme: str
-    host: str
+    host: str = field(validator=_in_one_line)
     port: int
 
     def __str__(self) -> str:
@@ -59,7 +69,7 @@ class URL:
 
     text: str = field(repr=False)
     origin: Origin
-    target: str = field(repr=False)
+    target: str = field(repr=False, validator=_in_one_line)
 
     @classmethod
     def parse(cls, text: "str | URL") -> "URL":
@@ -95,6 +105,11 @@ class URL:
         """The host, in lower case; an IPv6 address without its brackets."""
         return self.origin.host
 
+    @cached_property
+    def address(self) -> IPAddress | None:
+        """The address that the host spells out, or None for a name."""
+        return literal_address(self.host)
+
     @property
     def port(self) -> int:
         """The port that is connected to."""
@@ -102,6 +117,17 @@ class URL:
 
     def __str__(self) -> str:
         return self.text
+
+
+def literal_address(host: str) -> IPAddress | None:
+    """Returns the address that a host spells out in its normal form, or None for a name.
+
+    Other spellings, such as ``0x7f.1``, count as names: what they resolve to is judged.
+    """
+    try:
+        return ip_address(host)
+    except ValueError:
+        return None
 
 
 def _split(text: str) -> SplitResult:

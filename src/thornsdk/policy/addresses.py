@@ -6,8 +6,9 @@ Special-Purpose Address Registries (RFC 6890 and its updates), and each provider
 metadata services.
 """
 
-from collections.abc import Iterable, Iterator
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping
+from ipaddress import IPv4Address, IPv6Address, ip_network
 
 from attrs import field, frozen
 
@@ -16,17 +17,22 @@ from thornsdk.model import DEFAULT_PORTS, URL
 from thornsdk.reasons import Reason
 from thornsdk.typing import IPAddress, IPNetwork
 
+_METADATA = "cloud metadata"
 _TABLE = {
     # IPv4
     "0.0.0.0/8": "this network",
     "10.0.0.0/8": "private",
     "100.64.0.0/10": "shared by carriers (CGNAT)",
-    "100.100.100.200/32": "cloud metadata",
+    "100.100.100.200/32": _METADATA,
     "127.0.0.0/8": "loopback",
-    "168.63.129.16/32": "cloud metadata",
-    "169.254.0.0/16": "link-local, cloud metadata",
+    "168.63.129.16/32": _METADATA,
+    "169.254.0.0/16": "link-local",
+    "169.254.169.254/32": _METADATA,
+    "169.254.170.2/32": _METADATA,
+    "169.254.170.23/32": _METADATA,
     "172.16.0.0/12": "private",
     "192.0.0.0/24": "protocol assignments",
+    "192.0.0.192/32": _METADATA,
     "192.0.2.0/24": "documentation",
     "192.31.196.0/24": "AS112",
     "192.52.193.0/24": "AMT",
@@ -57,17 +63,49 @@ _TABLE = {
     "3fff::/20": "documentation",
     "5f00::/16": "segment routing (SRv6)",
     "fc00::/7": "unique local",
+    "fd00:ec2::23/128": _METADATA,
+    "fd00:ec2::254/128": _METADATA,
+    "fd20:ce::254/128": _METADATA,
     "fe80::/10": "link-local",
+    "fe80::a9fe:a9fe/128": _METADATA,
     "fec0::/10": "site-local",
     "ff00::/8": "multicast",
 }
-# The most special range of those that hold an address is the one to name.
-_RANGES: tuple[tuple[IPNetwork, str], ...] = tuple(
-    sorted(
-        ((ip_network(text), meaning) for text, meaning in _TABLE.items()),
-        key=lambda row: -row[0].prefixlen,
-    )
-)
+
+
+@frozen
+class _Line:
+    """All addresses of one version, cut into stretches that each have one meaning.
+
+    A look-up is one search among the stretches' first addresses, where a look into each range of the table
+    would take forty.
+    """
+
+    starts: tuple[int, ...]
+    meanings: tuple[str | None, ...]
+
+    @classmethod
+    def of(cls, table: Mapping[IPNetwork, str]) -> "_Line":
+        """Cuts the line at the ends of the ranges. Of several that hold an address, the smallest names it."""
+        cuts = {int(one.network_address) for one in table} | {int(one.broadcast_address) + 1 for one in table}
+        starts = (0, *sorted(cuts - {0}))
+        by_size = sorted(table, key=lambda one: -one.prefixlen)
+        return cls(starts, tuple(_smallest(start, by_size, table) for start in starts))
+
+    def meaning(self, address: int) -> str | None:
+        return self.meanings[bisect_right(self.starts, address) - 1]
+
+
+def _smallest(address: int, by_size: Iterable[IPNetwork], table: Mapping[IPNetwork, str]) -> str | None:
+    holds = (one for one in by_size if int(one.network_address) <= address <= int(one.broadcast_address))
+    return next((table[one] for one in holds), None)
+
+
+_RANGES = {ip_network(text): meaning for text, meaning in _TABLE.items()}
+_LINES = {
+    version: _Line.of({one: meaning for one, meaning in _RANGES.items() if one.version == version})
+    for version in (4, 6)
+}
 # Only this part of IPv6 is handed out for public use (RFC 4291, section 2.4; IANA's IPv6 address space).
 _GLOBAL_UNICAST = ip_network("2000::/3")
 
@@ -87,7 +125,8 @@ class AddressRules:
     """Which addresses, ports and schemes requests may go to.
 
     Attributes:
-        allow: Ranges that are opened although the tables forbid them.
+        allow: Ranges that are opened although the tables forbid them. The address of a metadata service is
+            opened only where a range holds it alone, such as ``169.254.169.254/32``.
         block: Ranges that are closed in any case; block wins over allow.
         ports: The ports that ``http`` and ``https`` URLs may have.
         schemes: The schemes that are allowed, or None for every scheme that a transport serves.
@@ -114,12 +153,17 @@ class AddressRules:
         if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
             return self.forbidden(address.ipv4_mapped)
         problem = _special(address)
-        if problem and not any(address in network for network in self.allow):
+        if problem and not self._opens(address, problem):
             return problem
         for inner in _embedded(address):
             if inner_problem := self.forbidden(inner):
                 return f"carries {inner}: {inner_problem}"
         return None
+
+    def _opens(self, address: IPAddress, problem: str) -> bool:
+        # Who opens a private range does not mean the keys to the cloud that lie in it.
+        alone = problem == _METADATA
+        return any(address in one and (one.num_addresses == 1 or not alone) for one in self.allow)
 
     def check_address(self, address: IPAddress) -> None:
         """Refuses an address that is forbidden.
@@ -151,28 +195,15 @@ class AddressRules:
                 f"port {url.port} is forbidden; THORN_ALLOW_PORTS allows: {allowed}",
                 Reason.PORT_FORBIDDEN,
             )
-        if (address := literal_address(url.host)) is not None:
+        if (address := url.address) is not None:
             self.check_address(address)
 
 
-def literal_address(host: str) -> IPAddress | None:
-    """Returns the address that a host spells out in its normal form, or None for a name.
-
-    Other spellings, such as ``0x7f.1``, count as names: what they resolve to is judged.
-    """
-    try:
-        return ip_address(host)
-    except ValueError:
-        return None
-
-
 def _special(address: IPAddress) -> str | None:
-    for network, meaning in _RANGES:
-        if address in network:
-            return meaning
-    if isinstance(address, IPv6Address) and address not in _GLOBAL_UNICAST:
+    meaning = _LINES[address.version].meaning(int(address))
+    if meaning is None and isinstance(address, IPv6Address) and address not in _GLOBAL_UNICAST:
         return "not global unicast"
-    return None
+    return meaning
 
 
 def _embedded(address: IPAddress) -> Iterator[IPv4Address]:
@@ -185,10 +216,22 @@ def _embedded(address: IPAddress) -> Iterator[IPv4Address]:
         yield from address.teredo
     # Unspecified and loopback lie in the IPv4-compatible range, but carry nothing (RFC 4291, section 2.5.5).
     if int(address) > 1 and any(address in network for network in _CARRY_IN_LAST_BITS):
-        yield IPv4Address(int(address) & 0xFFFFFFFF)
+        yield IPv4Address(int(address) & _32_BITS)
+    if address in _LOCAL_NAT64:
+        yield from _translated(int(address))
 
 
-# RFC 6052, RFC 8215, RFC 7915, RFC 4291: the last 32 bits are an IPv4 address.
-_CARRY_IN_LAST_BITS = tuple(
-    ip_network(text) for text in ("::/96", "::ffff:0:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48")
-)
+_32_BITS = 0xFFFFFFFF
+# RFC 6052, RFC 7915, RFC 4291: the last 32 bits are an IPv4 address.
+_CARRY_IN_LAST_BITS = tuple(ip_network(text) for text in ("::/96", "::ffff:0:0:0/96", "64:ff9b::/96"))
+_LOCAL_NAT64 = ip_network("64:ff9b:1::/48")
+_THIS_NETWORK = ip_network("0.0.0.0/8")
+
+
+def _translated(address: int) -> Iterator[IPv4Address]:
+    """Gives what an address can stand for behind prefixes of any length (RFC 6052, section 2.2)."""
+    # Bits 64 to 71 are never part of the IPv4 address.
+    without = address >> 64 << 56 | (address & ((1 << 56) - 1))
+    readings = [IPv4Address(without >> 120 - 32 - length & _32_BITS) for length in (88, 64, 56, 48)]
+    # Where a prefix of another length was meant, zeros stand.
+    yield from [one for one in readings if one not in _THIS_NETWORK] or readings

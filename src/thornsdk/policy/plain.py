@@ -66,10 +66,11 @@ def _plain(value: object, path: str, above: tuple[int, ...]) -> Plain:
 
 
 def _text(value: str, path: str) -> str:
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise SerializationError(path, "the text has a lone surrogate, which UTF-8 cannot hold") from None
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise SerializationError(path, "the text has a lone surrogate, which UTF-8 cannot hold") from None
     # Not str(value): a class of texts may say something else about itself than what it holds.
     return str.__str__(value)
 

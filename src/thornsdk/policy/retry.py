@@ -111,6 +111,9 @@ class RetryPolicy:
         return wait if asked is None else max(wait, min(asked, self.max_retry_after))
 
 
+_DELIVERED = Outcome(OutcomeKind.DELIVERED, Reason.ACCEPTED)
+
+
 def judge(
     result: Response | TransportError, *, number: int, policy: RetryPolicy, now: datetime, random: Random
 ) -> Outcome:
@@ -127,24 +130,22 @@ def judge(
         now: When the attempt ended; waits count from then.
         random: What the jitter comes from.
     """
-
-    def later(reason: Reason, asked: float | None) -> Outcome:
-        wait = policy.wait_after(number, random, asked)
-        if wait is None:
-            return Outcome(OutcomeKind.FAILED, reason)
-        return Outcome(OutcomeKind.RETRY, reason, now + timedelta(seconds=wait))
-
+    asked: float | None = None
     if isinstance(result, TransportError):
         if result.reason in _BLOCKING:
             return Outcome(OutcomeKind.BLOCKED, result.reason)
-        return later(result.reason, None)
-    reason = _meaning(result.status)
-    if reason is Reason.ACCEPTED:
-        return Outcome(OutcomeKind.DELIVERED, reason)
-    if reason is not Reason.STATUS or result.status in policy.permanent:
+        reason = result.reason
+    else:
+        reason = _meaning(result.status)
+        if reason is Reason.ACCEPTED:
+            return _DELIVERED
+        if reason is not Reason.STATUS or result.status in policy.permanent:
+            return Outcome(OutcomeKind.FAILED, reason)
+        asked = retry_after(result.header("Retry-After"), now)
+    wait = policy.wait_after(number, random, asked)
+    if wait is None:
         return Outcome(OutcomeKind.FAILED, reason)
-    asked = retry_after(result.header("Retry-After"), now)
-    return later(reason, asked)
+    return Outcome(OutcomeKind.RETRY, reason, now + timedelta(seconds=wait))
 
 
 def _meaning(status: int) -> Reason:

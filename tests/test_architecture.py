@@ -21,6 +21,7 @@ FLOORS = {
     "version": 0,
     "model": 1,
     "policy": 2,
+    "lookups": 3,
     "stages": 3,
     "dispatching": 3,
     "setting_kinds": 3,

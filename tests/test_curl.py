@@ -11,22 +11,26 @@ from collections.abc import Iterator
 from ipaddress import ip_address
 
 import pytest
+from attrs import evolve
 
 from conftest import Listen, OpenEndpoint, OpenThorn
 from support.endpoint import Endpoint
 from support.http2 import speaks_http2
 from support.tls import NAME, by_name
-from support.wire import reason, replies, request_to
-from thornsdk import Origin, Reason, Response
+from support.wire import failure as failure_of
+from support.wire import reason, replies, request_to, told
+from thornsdk import AddressRules, Exchange, Origin, Reason, Response
 from thornsdk.errors import ConfigurationError, StageUnavailableError
 
 pycurl = pytest.importorskip("pycurl", reason="install thornsdk[curl] to test the transport curl")
 
 from thornsdk_plugins import curl as plugin  # noqa: E402 - it needs pycurl
 from thornsdk_plugins.curl import CurlTransport, sockets  # noqa: E402
+from thornsdk_plugins.curl import transport as curl_transport  # noqa: E402
 from thornsdk_plugins.curl.failures import Failure, meaning  # noqa: E402
 from thornsdk_plugins.curl.heads import read_head  # noqa: E402
 from thornsdk_plugins.curl.sockets import READABLE, WRITABLE, OpenSockets, make_poll  # noqa: E402
+from thornsdk_plugins.curl.transfer import Transfer  # noqa: E402
 from thornsdk_plugins.curl.transport import _forget_all  # noqa: E402
 
 ORIGIN = Origin("http", "a.example", 80)
@@ -63,6 +67,38 @@ def test_many_requests_share_a_connection_over_http2(
     results = [one.result for one in transport.send_many(by_name(listener.port) for _ in range(40))]
     assert [one.status for one in results if isinstance(one, Response)] == [202] * 40
     assert listener.connections < 40
+
+
+def test_over_http2_no_request_under_another_guard_gets_onto_a_connection(
+    listen: Listen, tls: ssl.SSLContext, transport: CurlTransport
+) -> None:
+    listener = listen(speaks_http2(tls, []))
+    strict = evolve(by_name(listener.port), guard=AddressRules().forbidden)
+    open_one = by_name(listener.port)
+    results = transport.send_many([strict, open_one, *[strict] * 20])
+    assert [told(one) for one in results if one.request is strict] == [Reason.ADDRESS_FORBIDDEN] * 21
+
+
+def test_an_http2_connection_that_was_just_ended_is_replaced(
+    listen: Listen, tls: ssl.SSLContext, transport: CurlTransport
+) -> None:
+    ended = threading.Event()
+    listener = listen(speaks_http2(tls, [], answers=1, ended=ended.set))
+    for _ in range(4):
+        ended.clear()
+        assert transport.send(by_name(listener.port)).status == 202
+        assert ended.wait(timeout=20)
+    assert listener.connections == 4
+
+
+def test_requests_wait_for_a_connection_to_share_where_http2_is_known_to_be_spoken(
+    listen: Listen, tls: ssl.SSLContext, transport: CurlTransport
+) -> None:
+    listener = listen(speaks_http2(tls, []))
+    transport.send(by_name(listener.port))
+    results = list(transport.send_many(by_name(listener.port) for _ in range(40)))
+    assert [told(one) for one in results] == [202] * 40
+    assert listener.connections == 1
 
 
 # The plugin
@@ -146,6 +182,110 @@ def test_results_that_are_left_early_let_what_was_begun_be_sent(
     assert len(endpoint.seen) == 8
 
 
+def test_an_interrupt_in_the_middle_leaves_nothing_of_one_call_to_the_next(
+    endpoint: Endpoint, transport: CurlTransport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    succeeded = Transfer.succeeded
+    broken = iter([True])
+
+    def interrupted(transfer: Transfer) -> Exchange:
+        if next(broken, False):
+            raise KeyboardInterrupt
+        return succeeded(transfer)
+
+    monkeypatch.setattr(Transfer, "succeeded", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        list(transport.send_many(request_to(endpoint.url) for _ in range(8)))
+    assert len(list(transport.send_many(request_to(endpoint.url) for _ in range(3)))) == 3
+
+
+def busy_loop(endpoint: Endpoint, transport: CurlTransport) -> Iterator[Exchange]:
+    """Gives the results of requests of which most are in flight."""
+    results = transport.send_many(request_to(endpoint.url) for _ in range(8))
+    next(results)
+    return results
+
+
+def test_a_loop_with_requests_in_flight_is_not_lent_to_others(
+    open_endpoint: OpenEndpoint, transport: CurlTransport
+) -> None:
+    endpoint = open_endpoint(lambda handler, seen: (handler.wait(0.05), handler.answer(200))[1])
+    results = busy_loop(endpoint, transport)
+    (loop,) = transport._all
+    assert transport._give_back(loop) == [loop]
+    assert transport._idle == []
+    assert len(list(results)) == 7
+
+
+def test_a_loop_that_is_its_parents_waits_for_nothing(
+    open_endpoint: OpenEndpoint, transport: CurlTransport
+) -> None:
+    endpoint = open_endpoint(lambda handler, seen: (handler.wait(0.05), handler.answer(200))[1])
+    results = busy_loop(endpoint, transport)
+    (loop,) = transport._all
+    loop._is_abandoned = True
+    results.close()  # type: ignore[attr-defined]
+    assert loop.is_busy()
+
+
+def test_loops_that_were_idle_for_too_long_are_closed(open_endpoint: OpenEndpoint) -> None:
+    transport = CurlTransport(idle_timeout=30)
+    one, other = open_endpoint(), open_endpoint()
+    transport.send(request_to(one.url))
+    (old,) = transport._idle
+    transport.send(evolve(request_to(other.url), guard=lambda address: None))
+    assert len(transport._idle) == 2
+    old.idle_since -= 31
+    transport.send(evolve(request_to(other.url), guard=lambda address: ""))
+    assert old not in transport._idle
+    transport.close()
+
+
+def test_no_more_loops_are_kept_than_may_be(
+    endpoint: Endpoint, transport: CurlTransport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(curl_transport, "_MOST_LOOPS", 2)
+    guards = [lambda address, number=number: None for number in range(4)]
+    for guard in guards:
+        transport.send(evolve(request_to(endpoint.url), guard=guard))
+    assert [one.guard for one in transport._idle] == guards[-2:]
+
+
+def test_without_poll_connections_that_are_closed_harm_nobody(
+    open_endpoint: OpenEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(select, "poll")  # As eventlet does.
+    closes = open_endpoint(lambda handler, seen: handler.answer(200, b"", {"Connection": "close"}))
+    stays = open_endpoint()
+    transport = CurlTransport()
+    for _ in range(3):
+        results = transport.send_many(request_to(url) for url in [closes.url, stays.url] * 5)
+        assert [told(one) for one in results] == [200] * 10
+    transport.close()
+
+
+def test_a_guard_that_breaks_is_told_as_a_defect_of_the_guard(
+    endpoint: Endpoint, transport: CurlTransport
+) -> None:
+    def breaks(address: object) -> str | None:
+        raise KeyError("address")
+
+    error = failure_of(transport, evolve(request_to(endpoint.url), guard=breaks))
+    assert error.reason is Reason.STAGE_FAILED
+    assert error.detail.startswith("the guard raised KeyError")
+
+
+def test_where_no_socket_can_be_made_the_systems_word_is_told(
+    endpoint: Endpoint, transport: CurlTransport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses(*_: object) -> socket.socket:
+        raise OSError(errno.EMFILE, "too many")
+
+    monkeypatch.setattr(Transfer, "_opened_socket", refuses)
+    error = failure_of(transport, request_to(endpoint.url))
+    assert str(error) == "connection_lost: the connection failed (EMFILE)"
+
+
 def test_what_a_child_lets_go_of_is_closed_without_a_word(
     endpoint: Endpoint, transport: CurlTransport
 ) -> None:
@@ -203,7 +343,7 @@ def test_a_connection_that_may_speak_at_any_time_is_not_stale_for_it() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         known.add(ours.fileno(), ORIGIN)
-        known.are_never_silent(ORIGIN)
+        known.spoke(ORIGIN, http2=True)
         known.fall_silent(ours.fileno())
         theirs.sendall(b"a frame")
         known.look()
@@ -266,11 +406,13 @@ def test_what_libcurl_says_has_its_reason(said: Failure, reason: Reason) -> None
 def test_the_head_of_the_final_answer_is_read_without_trailers() -> None:
     lines = [
         b"HTTP/1.1 103 Early\r\n",
+        b"HTTP/odd: 1\r\n",
         b"A: 1\r\n",
         b"\r\n",
         b"HTTP/1.1 200 OK\r\n",
         b"B:2 \r\n",
         b"\r\n",
+        b"HTTP/odd: 3\r\n",
         b"C: 3\r\n",
     ]
     head = read_head(lines)

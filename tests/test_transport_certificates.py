@@ -186,9 +186,10 @@ def test_a_subscription_names_its_certificate(
 
 
 def test_a_receiver_over_http_is_sent_to_whatever_the_name(endpoint: Endpoint, showing: Transport) -> None:
-    request = by_name(endpoint.port, certificate="one")
-    plain = evolve(request, url=request_to(endpoint.url).url)
-    assert showing.send(plain).status == 200
+    for name in ("one", "nobody knows it"):
+        request = by_name(endpoint.port, certificate=name)
+        plain = evolve(request, url=request_to(endpoint.url).url)
+        assert showing.send(plain).status == 200
 
 
 @pytest.mark.parametrize("content", [None, "", "no certificate"])

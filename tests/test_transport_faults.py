@@ -13,7 +13,7 @@ import pytest
 
 from conftest import Listen, OpenEndpoint, OpenThorn, OpenTransport
 from support.bad_receivers import HEAD, bad_receivers, never_accepts, resets_hard
-from support.endpoint import Endpoint, answers, drips, hangs, says
+from support.endpoint import Endpoint, Handler, Seen, answers, drips, hangs, says
 from support.memory import growth_beside
 from support.wire import OK, failure, read_request, reason, replies, request_to, told
 from thornsdk import URL, AddressRules, Reason, Transport
@@ -37,6 +37,53 @@ def test_a_look_up_that_takes_too_long_ends_at_the_deadline(open_transport: Open
     error = failure(transport, request_to("http://slow.example/", timeout=SOON))
     over.set()
     assert error.reason is Reason.TIMEOUT
+
+
+def test_names_without_an_answer_do_not_hold_up_others(
+    endpoint: Endpoint, open_transport: OpenTransport
+) -> None:
+    over = threading.Event()
+
+    def answers_some(host: str, port: int) -> list[IPAddress]:
+        if host.startswith("dead"):
+            over.wait(timeout=20)
+        return [ip_address("127.0.0.1")]
+
+    transport = open_transport(resolver=answers_some)
+    hosts = [f"dead{number}.example" for number in range(40)] + [
+        f"good{number}.example" for number in range(20)
+    ]
+    requests = [request_to(f"http://{host}:{endpoint.port}/", timeout=2) for host in hosts]
+    results = [(one.request.url.host[:4], told(one)) for one in transport.send_many(requests)]
+    over.set()
+    assert results == [("good", 200)] * 20 + [("dead", Reason.TIMEOUT)] * 40
+
+
+def test_a_name_is_not_looked_up_to_use_a_connection_that_is_open(
+    endpoint: Endpoint, open_transport: OpenTransport
+) -> None:
+    asked: list[str] = []
+
+    def answers_once(host: str, port: int) -> list[IPAddress]:
+        asked.append(host)
+        return [ip_address("127.0.0.1")]
+
+    transport = open_transport(resolver=answers_once)
+    request = request_to(f"http://hooks.example:{endpoint.port}/")
+    assert [transport.send(request).reused for _ in range(3)] == [False, True, True]
+    assert asked == ["hooks.example"]
+
+
+def test_what_hangs_ends_before_what_takes_longer_than_its_deadline(
+    open_endpoint: OpenEndpoint, transport: Transport
+) -> None:
+    def answers_late(handler: Handler, _: Seen) -> None:
+        handler.wait(5 * SOON)
+        handler.answer(200)
+
+    late, hanging = open_endpoint(answers_late), open_endpoint(hangs)
+    requests = [request_to(late.url), *(request_to(hanging.url, timeout=SOON) for _ in range(3))]
+    assert [told(one) for one in transport.send_many(requests)] == [Reason.TIMEOUT] * 3 + [200]
 
 
 def test_a_connection_that_is_never_taken_ends_at_the_deadline(transport: Transport) -> None:

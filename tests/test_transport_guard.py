@@ -1,12 +1,15 @@
 """Which addresses are connected to: promises of every HTTP transport."""
 
+import ssl
 from ipaddress import ip_address
 
+import pytest
 from attrs import evolve
 
-from conftest import Listen, OpenTransport
+from conftest import Listen, OpenEndpoint, OpenTransport
 from support.endpoint import Endpoint
-from support.wire import OK, failure, reason, replies, request_to
+from support.tls import NAME
+from support.wire import OK, failure, reason, replies, request_to, told
 from thornsdk import AddressRules, Reason, Transport, exchange
 from thornsdk.errors import TransportError
 from thornsdk.typing import IPAddress
@@ -109,10 +112,25 @@ def test_a_connection_that_one_guard_let_pass_serves_no_request_of_another(
     assert transport.send(request_to(endpoint.url)).reused
 
 
+@pytest.mark.parametrize("secure", [False, True], ids=["http", "https"])
+def test_requests_under_different_guards_share_no_connection_even_at_the_same_time(
+    secure: bool, open_endpoint: OpenEndpoint, tls: ssl.SSLContext, trusting: Transport
+) -> None:
+    endpoint = open_endpoint(tls=tls if secure else None)
+    url = f"{endpoint.origin.replace('127.0.0.1', NAME)}/hooks"
+    open_one, strict = request_to(url), request_to(url, rules=AddressRules())
+    told_by_guard = [
+        (one.request is open_one, told(one)) for one in trusting.send_many([strict, open_one, *[strict] * 10])
+    ]
+    assert sorted(told_by_guard) == [(False, Reason.ADDRESS_FORBIDDEN)] * 11 + [(True, 200)]
+
+
 def test_a_guard_that_breaks_lets_nothing_through(endpoint: Endpoint, transport: Transport) -> None:
     def breaks(address: IPAddress) -> str | None:
         raise KeyError(address)
 
     one = exchange(transport.send, evolve(request_to(endpoint.url), guard=breaks))
     assert isinstance(one.result, TransportError)
+    # One calls it a defect of the guard, another an answer that cannot be had.
+    assert one.result.reason in {Reason.STAGE_FAILED, Reason.PROTOCOL_ERROR}
     assert endpoint.connections == 0

@@ -159,6 +159,20 @@ def test_results_that_are_left_early_still_let_what_was_begun_be_sent(
     assert len(endpoint.seen) <= len(taken) <= 9
 
 
+def test_a_transport_whose_results_were_left_early_serves_on(
+    open_endpoint: OpenEndpoint, open_transport: OpenTransport
+) -> None:
+    endpoint = open_endpoint(Counting())
+    transport = open_transport(concurrency=8)
+    results = transport.send_many(request_to(endpoint.url, b"left") for _ in range(20))
+    next(results)
+    results.close()  # type: ignore[attr-defined]
+    given = [request_to(endpoint.url, b"next") for _ in range(10)]
+    came = list(transport.send_many(given))
+    assert {id(one.request) for one in came} == {id(one) for one in given}
+    assert [told(one) for one in came] == [200] * 10
+
+
 def test_an_origin_has_no_more_in_flight_than_its_places(
     open_endpoint: OpenEndpoint, open_transport: OpenTransport
 ) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from thornsdk.dispatching import Bodies, Body, Deliverer, Dispatch, Dispatcher, Planned, Terms
     from thornsdk.events import Event
     from thornsdk.hookspecs import HookContext, Plugin, Provided, StageContext, hookimpl
+    from thornsdk.lookups import LookUp, LookUps, system_resolver
     from thornsdk.model import (
         URL,
         Attempt,
@@ -91,6 +92,8 @@ __all__ = [
     "EventPattern",
     "Exchange",
     "HookContext",
+    "LookUp",
+    "LookUps",
     "Message",
     "Observer",
     "Origin",
@@ -127,6 +130,7 @@ __all__ = [
     "hookimpl",
     "literal_address",
     "standard_webhooks",
+    "system_resolver",
     "tally",
     "to_plain",
 ]
@@ -169,6 +173,9 @@ _HOMES = {
     "covering": "thornsdk.model",
     "delivery_id": "thornsdk.model",
     "tally": "thornsdk.model",
+    "LookUp": "thornsdk.lookups",
+    "LookUps": "thornsdk.lookups",
+    "system_resolver": "thornsdk.lookups",
     "Pipeline": "thornsdk.pipeline",
     "AddressRules": "thornsdk.policy.addresses",
     "literal_address": "thornsdk.model",

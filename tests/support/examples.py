@@ -21,9 +21,8 @@ from sybil.parsers.myst import CodeBlockParser, PythonCodeBlockParser, SkipParse
 from support.brokers import redis_for_tests
 from support.console import evaluate_console
 from support.endpoint import Behaviour, Endpoint
-from thornsdk import AddressRules, Thorn, literal_address
-from thornsdk_plugins.urllib3.dial import Dialer, system_resolver
-from thornsdk_plugins.urllib3.lookups import LookUps
+from thornsdk import AddressRules, LookUps, Thorn, literal_address
+from thornsdk_plugins.urllib3.dial import Dialer
 from thornsdk_plugins.urllib3.watch import Watch, WatchedSocket
 
 ROOT = Path(__file__).parents[2]
@@ -66,9 +65,7 @@ class Web:
 
     def dial(self, dialer: Dialer, host: str, port: int, watch: Watch) -> WatchedSocket:
         if (server_port := self.servers.get((host, port))) is not None:
-            return _dial(
-                Dialer(LookUps(system_resolver), LOOPBACK.forbidden), "127.0.0.1", server_port, watch
-            )
+            return _dial(Dialer(LookUps(), LOOPBACK.forbidden), "127.0.0.1", server_port, watch)
         address = literal_address(host)
         if host in {"example.com", "localhost"} or (address is not None and address.is_loopback):
             raise ConnectionRefusedError

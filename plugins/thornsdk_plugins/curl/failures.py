@@ -87,7 +87,7 @@ def meaning(failure: Failure, host: str) -> tuple[Reason, str]:
     if failure.code == pycurl.E_COULDNT_RESOLVE_PROXY:
         return Reason.NAME_NOT_RESOLVED, "the proxy has no address"
     if failure.code == pycurl.E_COULDNT_CONNECT:
-        return _connecting(failure.os_error)
+        return os_error_meaning(failure.os_error)
     if failure.code == pycurl.E_PEER_FAILED_VERIFICATION:
         return _certificate(failure)
     if failure.code == pycurl.E_SSL_CERTPROBLEM:
@@ -95,7 +95,8 @@ def meaning(failure: Failure, host: str) -> tuple[Reason, str]:
     return _exchange(failure)
 
 
-def _connecting(os_error: int) -> tuple[Reason, str]:
+def os_error_meaning(os_error: int) -> tuple[Reason, str]:
+    """Gives the reason, and what to say, of an error of the operating system while connecting."""
     if os_error == errno.ECONNREFUSED:
         return Reason.CONNECTION_REFUSED, "nothing listens there"
     if os_error in _UNREACHABLE:

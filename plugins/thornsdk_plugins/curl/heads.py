@@ -1,5 +1,6 @@
 """The heads of answers, as libcurl gives them: line by line, those of interim answers too."""
 
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -12,6 +13,9 @@ MAX_HEAD: Final = 64 * 1024
 MAX_FIELDS: Final = 99
 """How many headers an answer may have."""
 
+_ENDS: Final = (b"\r\n", b"\n")
+_STATUS: Final = re.compile(rb"HTTP/[0-9](?:\.[0-9])? [0-9]{3}")
+
 
 @frozen
 class Head:
@@ -21,13 +25,11 @@ class Head:
         fields: Names and values.
         http2: Whether it came over HTTP/2.
         whole: Whether it came to its end.
-        too_large: Whether it is longer, or has more headers, than is taken.
     """
 
     fields: Headers
     http2: bool
     whole: bool
-    too_large: bool
 
     @property
     def ends_with_connection(self) -> bool:
@@ -38,18 +40,15 @@ class Head:
 
 def read_head(lines: Sequence[bytes]) -> Head:
     """Reads the head of the final answer: what came before it, an interim answer or a proxy has said."""
-    statuses = [number for number, line in enumerate(lines) if line.startswith(b"HTTP/")]
-    begin = statuses[-1] if statuses else 0
+    begin = 0
+    for number in range(1, len(lines)):
+        # A head begins where another one has ended. What follows the last one are trailers.
+        if lines[number - 1] in _ENDS and _STATUS.match(lines[number]):
+            begin = number
     text = b"".join(lines[begin:]).decode("iso-8859-1")
-    # What follows the empty line are trailers.
     head, end, _ = text.replace("\r\n", "\n").partition("\n\n")
     fields = tuple(map(_field, head.split("\n")[1:]))
-    return Head(
-        fields=fields,
-        http2=text.startswith("HTTP/2"),
-        whole=bool(end),
-        too_large=len(fields) > MAX_FIELDS or sum(map(len, lines)) > MAX_HEAD,
-    )
+    return Head(fields=fields, http2=text.startswith("HTTP/2"), whole=bool(end))
 
 
 def _field(line: str) -> tuple[str, str]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from attrs import field, frozen
 
-from thornsdk import URL, Reason
+from thornsdk import URL, LookUps, Origin, Reason, Request, literal_address
 from thornsdk.errors import ConfigurationError, TransportError
 from thornsdk.typing import Resolver
 
@@ -20,8 +20,9 @@ class Options:
         client_certificates: The path of a PEM file with certificate and key for each name.
         idle_connections: How many connections are kept open for later requests.
         idle_timeout: After how many seconds an idle connection is not used again.
-        proxy: The URL of the proxy that all go through, or None.
-        resolver: Gives the addresses of host names; None to leave that to libcurl.
+        proxy: The origin of the proxy that all go through, or None.
+        lookups: Gives the addresses of host names. libcurl looks none up: a few names without an answer would
+            hold up all others, and its threads do not survive a fork.
     """
 
     ca_file: str | None
@@ -29,8 +30,8 @@ class Options:
     client_certificates: Mapping[str, str] = field(repr=False)
     idle_connections: int
     idle_timeout: float
-    proxy: str | None
-    resolver: Resolver | None
+    proxy: Origin | None
+    lookups: LookUps
 
     @classmethod
     def checked(
@@ -41,7 +42,7 @@ class Options:
         idle_connections: int,
         idle_timeout: float,
         filtering_proxy: str | None,
-        resolver: Resolver | None,
+        resolver: Resolver,
     ) -> "Options":
         """Makes them.
 
@@ -58,9 +59,24 @@ class Options:
             client_certificates=dict(client_certificates),
             idle_connections=idle_connections,
             idle_timeout=idle_timeout,
-            proxy=None if filtering_proxy is None else str(URL.parse(filtering_proxy).origin),
-            resolver=resolver,
+            proxy=None if filtering_proxy is None else URL.parse(filtering_proxy).origin,
+            lookups=LookUps(resolver),
         )
+
+    @property
+    def keeps(self) -> bool:
+        """Whether connections are kept open at all."""
+        return self.idle_connections > 0 and self.idle_timeout > 0
+
+    def spells_out(self, request: Request) -> bool:
+        """Tells whether the address that is connected to for a request is spelt out."""
+        if self.proxy is None:
+            return request.url.address is not None
+        return literal_address(self.proxy.host) is not None
+
+    def place(self, request: Request) -> Origin:
+        """Gives what is connected to for a request."""
+        return self.proxy or request.url.origin
 
     def certificate_file(self, name: str) -> str:
         """Gives the file of a client certificate.

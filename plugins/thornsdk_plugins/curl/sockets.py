@@ -13,6 +13,8 @@ from thornsdk import Origin
 READABLE: Final = 1
 WRITABLE: Final = 4
 """The values of ``POLLIN`` and ``POLLOUT``, which a module `select` without `poll` lacks."""
+HANGS_UP: Final[int] = getattr(select, "POLLRDHUP", 0)
+"""What tells that the far side has ended a connection, whatever else may be there to read."""
 
 _SECOND: Final = 1.0
 
@@ -67,6 +69,7 @@ class OpenSockets:
 
     It looks whether a connection is still open only when that was idle for more than a second. Before, one
     that speaks while it is idle, be it to say that it ends, is noticed here: nothing is sent over it then.
+    Over HTTP/2, the far side may speak at any time; there it is noticed when it hangs up.
     """
 
     def __init__(self) -> None:
@@ -74,7 +77,7 @@ class OpenSockets:
         self._silent = make_poll()
         self._are_silent: set[int] = set()
         self._stale_until: dict[Origin, float] = {}
-        self._never_silent: set[Origin] = set()
+        self._http2: set[Origin] = set()
 
     def add(self, descriptor: int, origin: Origin) -> None:
         """Notes a socket that was opened for an origin."""
@@ -90,23 +93,40 @@ class OpenSockets:
         """Notes that a socket is not in use: idle, or about to be closed."""
         if descriptor in self._open:
             self._are_silent.add(descriptor)
-            self._silent.register(descriptor, READABLE)
+            speaks_at_any_time = self.speak_http2(self._open[descriptor].origin)
+            self._silent.register(descriptor, HANGS_UP if speaks_at_any_time else READABLE)
 
-    def are_never_silent(self, origin: Origin) -> None:
-        """Notes that connections to an origin may speak at any time."""
-        self._never_silent.add(origin)
+    def spoke(self, origin: Origin, *, http2: bool) -> None:
+        """Notes what an origin has spoken."""
+        if http2:
+            self._http2.add(origin)
+        else:
+            self._http2.discard(origin)
+
+    def speak_http2(self, origin: Origin) -> bool:
+        """Tells whether an origin has spoken HTTP/2, when it last answered."""
+        return origin in self._http2
 
     def look(self) -> None:
         """Looks which of the silent ones speak."""
         if not self._are_silent:
             return
+        if isinstance(self._silent, _SelectPoll):
+            self._forget_those_that_are_gone()
         for descriptor, _ in self._silent.poll(0):
             self.speak(descriptor)
             known = self._open[descriptor]
             if _inode(descriptor) != known.inode:
                 del self._open[descriptor]
-            elif known.origin not in self._never_silent:
+            else:
                 self._stale_until[known.origin] = time.monotonic() + _SECOND * 2
+
+    def _forget_those_that_are_gone(self) -> None:
+        """Forgets those that libcurl has closed: `select.select` breaks on a number that is no socket's."""
+        gone = [one for one in self._are_silent if _inode(one) != self._open[one].inode]
+        for descriptor in gone:
+            self.speak(descriptor)
+            del self._open[descriptor]
 
     def are_stale(self, origin: Origin) -> bool:
         """Tells whether connections to an origin may have been ended at the far side."""

@@ -11,18 +11,29 @@ from typing import Final
 import pycurl
 from attrs import evolve
 
-from thornsdk import Exchange, Origin, Reason, Request, Response, Timings, literal_address
-from thornsdk.errors import TransportError
+from thornsdk import Exchange, Origin, Reason, Request, Response, Timings
+from thornsdk.errors import TransportError, crash
 from thornsdk.typing import Headers, IPAddress
-from thornsdk_plugins.curl.failures import LOST, NO_LAST_WORD, TOO_LARGE, Failure, meaning
-from thornsdk_plugins.curl.heads import read_head
+from thornsdk_plugins.curl.failures import (
+    LOST,
+    NO_LAST_WORD,
+    TOO_LARGE,
+    Failure,
+    meaning,
+    os_error_meaning,
+)
+from thornsdk_plugins.curl.heads import MAX_FIELDS, MAX_HEAD, read_head
 from thornsdk_plugins.curl.options import Options
+from thornsdk_plugins.curl.way import Way
 
 MAX_BODY: Final = 64 * 1024
 """How many bytes of an answer's body are read, after decoding. The rest is not of interest to a sender."""
 # Takes away what libcurl would add by itself; what is given under these names stays.
 _NOTHING_ELSE: Final = ("Accept:", "Expect:", "Content-Type:")
 _MILLION: Final = 1_000_000
+_MAX_LINES: Final = MAX_FIELDS + 2
+# libcurl has a limit of its own for connecting, which is shorter than a deadline may be: not so this one.
+_LONG: Final = 24 * 60 * 60 * 1000
 # pycurl takes a method's result for the number of bytes that were taken: any other one ends the transfer.
 _STOP: Final = -1
 _NO_SOCKET: Final[int] = pycurl.SOCKET_BAD
@@ -51,38 +62,23 @@ class Transfer:
         self.curl = pycurl.Curl()
         self._options = options
         self._opened = opened
-        self._keeps = options.idle_connections > 0 and options.idle_timeout > 0
         self._origin: Origin | None = None
+        self._has_resolved = False
         self._lines: list[bytes] = []
         self._start_anew()
         self._set_up()
 
-    def begin(
-        self,
-        request: Request,
-        at: datetime,
-        *,
-        spent: float,
-        addresses: Sequence[IPAddress] | None,
-        shared: bool,
-        stale: bool,
-    ) -> None:
+    def begin(self, request: Request, at: datetime, way: Way) -> None:
         """Makes the handle ready to send a request.
 
         Args:
             request: What to send.
             at: When it was taken up.
-            spent: How many seconds of its time have gone into the look-up.
-            addresses: The addresses of its host; None where libcurl looks them up, if there is a need.
-            shared: Whether it may use connections that are open, and leave its own to others.
-            stale: Whether one of the open ones may have been ended at the far side.
-
-        Raises:
-            TransportError: If it cannot be sent.
+            way: How it is to be sent.
         """
         self._start_anew()
         self.request, self.started_at = request, at
-        self._guard, self._spent = request.guard, spent
+        self._guard, self._spent = request.guard, way.spent
         curl, url = self.curl, request.url
         curl.setopt(pycurl.HTTPHEADER, _lines(request.headers))
         if url.origin != self._origin:
@@ -92,20 +88,18 @@ class Transfer:
         curl.setopt(pycurl.POSTFIELDSIZE, len(request.body))
         # It cannot go back to the beginning: libcurl does not send again what may have arrived.
         curl.setopt(pycurl.READFUNCTION, BytesIO(request.body).read)
-        # Of the whole time, the loop takes care. Each address gets its share of the time to connect.
-        curl.setopt(pycurl.CONNECTTIMEOUT_MS, max(1, round((request.timeout - spent) * 1000)))
-        if addresses is not None:
-            curl.setopt(pycurl.RESOLVE, _resolved(url.origin, addresses))
-        # Without a body, libcurl could send again, over a new connection, what may have arrived.
-        curl.setopt(pycurl.FRESH_CONNECT, stale or not (shared and request.body and self._keeps))
-        curl.setopt(pycurl.FORBID_REUSE, not (shared and self._keeps))
+        self._set_addresses(way)
+        # Nobody else's request may get onto the connection of one that is alone, not even while it is open.
+        version = pycurl.CURL_HTTP_VERSION_2TLS if way.shared else pycurl.CURL_HTTP_VERSION_1_1
+        curl.setopt(pycurl.HTTP_VERSION, version)
+        curl.setopt(pycurl.PIPEWAIT, way.joins)
+        curl.setopt(pycurl.FRESH_CONNECT, way.fresh or not way.shared)
+        curl.setopt(pycurl.FORBID_REUSE, not way.shared)
 
     def succeeded(self) -> Exchange:
         """Gives the result of a request that was answered."""
         timings, head = self._timings(), read_head(self._lines)
         self.spoke_http2 = head.http2
-        if head.too_large:
-            return self._exchange(TransportError(*TOO_LARGE, timings), timings)
         if not head.whole:  # libcurl takes the end of the connection for that of the head.
             return self._exchange(TransportError(*LOST, timings), timings)
         return self._exchange(self._response(head.fields, timings), timings)
@@ -117,7 +111,7 @@ class Transfer:
         timings = self._timings()
         error = self._error(code, text)
         error.timings = timings
-        error.__cause__ = pycurl.error(code, text)
+        error.__cause__ = error.__cause__ or pycurl.error(code)  # Its words may quote the answer.
         return self._exchange(error, timings)
 
     def given_up(self) -> Exchange:
@@ -129,7 +123,19 @@ class Transfer:
     # What libcurl calls
 
     def _open(self, purpose: int, address: tuple[int, int, int, tuple[str, int]]) -> socket.socket | int:
-        family, kind, protocol, (host, *_) = address
+        # Whatever is raised here would be printed, and be lost.
+        try:
+            return self._opened_socket(*address)
+        except OSError as exc:
+            self._note(TransportError(*os_error_meaning(exc.errno or 0)), exc)
+        except Exception as exc:
+            self._note(TransportError(Reason.STAGE_FAILED, f"the guard {crash(exc)}"), exc)
+        return _NO_SOCKET
+
+    def _opened_socket(
+        self, family: int, kind: int, protocol: int, where: tuple[str, int]
+    ) -> socket.socket | int:
+        host = where[0]
         if self._options.proxy is None and (problem := self._guard(ip_address(host))):
             self._refused.append(f"{self.request.url.host} is at {host}: {problem}")
             return _NO_SOCKET
@@ -148,10 +154,18 @@ class Transfer:
             return pycurl.PREREQFUNC_OK
         for peer in filter(None, map(_peer, self._descriptors)):
             if problem := self._guard(ip_address(peer)):
-                detail = f"connected to {peer}: {problem}"
-                self._problems.append(TransportError(Reason.ADDRESS_FORBIDDEN, detail))
+                self._note(TransportError(Reason.ADDRESS_FORBIDDEN, f"connected to {peer}: {problem}"))
                 return pycurl.PREREQFUNC_ABORT
         return pycurl.PREREQFUNC_OK
+
+    def _take_line(self, line: bytes) -> int | None:
+        self._lines.append(line)
+        self._head_size += len(line)
+        # The fields of the final head, its first line and its last one; what comes before it counts as well.
+        if self._head_size <= MAX_HEAD and len(self._lines) <= _MAX_LINES:
+            return None
+        self._note(TransportError(*TOO_LARGE))
+        return _STOP
 
     def _take_body(self, data: bytes) -> int | None:
         self._answer.append(data)
@@ -163,8 +177,13 @@ class Transfer:
 
     # Inside
 
+    def _note(self, problem: TransportError, cause: Exception | None = None) -> None:
+        problem.__cause__ = cause
+        self._problems.append(problem)
+
     def _start_anew(self) -> None:
         self._lines.clear()
+        self._head_size = 0
         self.spoke_http2 = False
         self._answer: list[bytes] = []
         self._answer_size = 0
@@ -180,7 +199,6 @@ class Transfer:
         curl.setopt(pycurl.PATH_AS_IS, 1)
         curl.setopt(pycurl.USERAGENT, "")
         curl.setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
-        curl.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_2TLS)
         # It asks for no encoding, and decodes those that are used all the same.
         curl.setopt(pycurl.ACCEPT_ENCODING, "identity")
         curl.setopt(pycurl.DNS_CACHE_TIMEOUT, 0)
@@ -190,12 +208,12 @@ class Transfer:
         curl.setopt(pycurl.OPENSOCKETFUNCTION, self._open)
         curl.setopt(pycurl.SOCKOPTFUNCTION, self._note_socket)
         curl.setopt(pycurl.PREREQFUNCTION, self._check_peers)
-        curl.setopt(pycurl.HEADERFUNCTION, self._lines.append)
+        curl.setopt(pycurl.HEADERFUNCTION, self._take_line)
         curl.setopt(pycurl.WRITEFUNCTION, self._take_body)
 
     def _set_up_proxy(self) -> None:
         # Without a word, libcurl would take the proxy of the environment.
-        self.curl.setopt(pycurl.PROXY, self._options.proxy or "")
+        self.curl.setopt(pycurl.PROXY, "" if self._options.proxy is None else str(self._options.proxy))
         self.curl.setopt(pycurl.NOPROXY, "")
         self.curl.setopt(pycurl.HTTPPROXYTUNNEL, self._options.proxy is not None)
 
@@ -251,8 +269,16 @@ class Transfer:
         """Tells whether all that is missing is a last word of TLS: many servers end without one."""
         return NO_LAST_WORD in text and read_head(self._lines).ends_with_connection
 
-    def _looks_up(self) -> bool:
-        return literal_address(self.request.url.host) is None
+    def _set_addresses(self, way: Way) -> None:
+        # Of the whole time, the loop takes care. Where there are several addresses, each gets its share.
+        left = max(1, round((self.request.timeout - way.spent) * 1000))
+        is_alone = len(way.addresses) == 1 if way.addresses else self._options.spells_out(self.request)
+        self.curl.setopt(pycurl.CONNECTTIMEOUT_MS, _LONG if is_alone else left)
+        if way.addresses is not None:
+            self.curl.setopt(pycurl.RESOLVE, _resolved(self._options.place(self.request), way.addresses))
+        elif self._has_resolved:
+            self.curl.setopt(pycurl.RESOLVE, [])
+        self._has_resolved = way.addresses is not None
 
     def _timings(self) -> Timings:
         """Reads libcurl's clocks: microseconds from the beginning until each step was done."""
@@ -266,7 +292,7 @@ class Transfer:
         secured = read(pycurl.APPCONNECT_TIME_T)
         return Timings(
             total=total,
-            lookup=self._spent + named / _MILLION if self._looks_up() else None,
+            lookup=self._spent or None,
             connect=(connected - named) / _MILLION if connected else None,
             tls=(secured - connected) / _MILLION if secured else None,
             first_byte=first_byte,
@@ -301,7 +327,7 @@ def _lines(headers: Headers) -> list[str]:
     return [*(f"{name}: {value}" if value else f"{name};" for name, value in headers), *_NOTHING_ELSE]
 
 
-def _resolved(origin: Origin, addresses: Sequence[IPAddress]) -> list[str]:
+def _resolved(place: Origin, addresses: Sequence[IPAddress]) -> list[str]:
     """Gives what libcurl is told of a name: in place of what it was told before, these addresses."""
-    place = f"{origin.host}:{origin.port}"
-    return [f"-{place}", f"{place}:{','.join(map(str, addresses))}"]
+    name = f"{place.host}:{place.port}"
+    return [f"-{name}", f"{name}:{','.join(map(str, addresses))}"]

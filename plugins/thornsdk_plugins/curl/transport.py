@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -10,15 +11,17 @@ from types import MappingProxyType
 
 import pycurl
 
-from thornsdk import Exchange, Places, Request, Response
+from thornsdk import Exchange, Places, Request, Response, system_resolver
 from thornsdk.errors import ConfigurationError, TransportError
 from thornsdk.typing import AddressGuard, Resolver
 from thornsdk_plugins.curl.loop import Loop
 from thornsdk_plugins.curl.options import Options
 from thornsdk_plugins.curl.pace import ENOUGH
 
+_MOST_LOOPS = 64
+"""How many loops are kept, one for each thread that has sent at the same time as others, and each guard."""
 _OLDEST = 0x081000
-"""libcurl 8.16: with old ones, a name server that does not answer holds up all requests."""
+"""libcurl 8.16: the oldest that this was tested with."""
 
 
 class CurlTransport:
@@ -41,7 +44,7 @@ class CurlTransport:
         filtering_proxy: The URL of a proxy to tunnel all requests through, such as
             ``http://proxy.internal:4750``. It must itself refuse the addresses that are not to be reached: a
             request's guard sees none of them.
-        resolver: Gives the addresses of host names; None to leave that to libcurl, which asks the system.
+        resolver: Gives the addresses of host names.
 
     Raises:
         ConfigurationError: If a file cannot be used, or the concurrency is less than 1.
@@ -57,7 +60,7 @@ class CurlTransport:
         ca_bundle: str | None = None,
         client_certificates: Mapping[str, str] = MappingProxyType({}),
         filtering_proxy: str | None = None,
-        resolver: Resolver | None = None,
+        resolver: Resolver = system_resolver,
     ) -> None:
         _check_version()
         for width in (concurrency, concurrency_per_origin):
@@ -146,12 +149,22 @@ class CurlTransport:
         try:
             yield loop
         finally:
-            with self._lock:
-                closed = self._closed
-                if not closed:
-                    self._idle.append(loop)
-            if closed:
-                loop.close()
+            for one in self._give_back(loop):
+                one.close()
+
+    def _give_back(self, loop: Loop) -> list[Loop]:
+        """Keeps a loop for the next who sends; gives those that are to be closed."""
+        loop.idle_since = now = time.monotonic()
+        with self._lock:
+            # One that was left in the middle, by an interrupt, has requests of another's in it.
+            if self._closed or loop.is_busy():
+                return [loop]
+            self._idle.append(loop)
+            oldest_since = now - self._options.idle_timeout
+            old = [one for one in self._idle[:-1] if one.idle_since < oldest_since]
+            old += self._idle[: max(0, len(self._idle) - len(old) - _MOST_LOOPS)]
+            self._idle = [one for one in self._idle if one not in old]
+            return old
 
     def _make(self, guard: AddressGuard) -> Loop:
         loop = Loop(self._options, guard)

@@ -10,11 +10,10 @@ from contextlib import contextmanager
 from attrs import frozen
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
-from thornsdk import Origin, Reason
+from thornsdk import LookUps, Origin, Reason
 from thornsdk.errors import TransportError
 from thornsdk.typing import AddressGuard
 from thornsdk_plugins.urllib3.dial import Dialer
-from thornsdk_plugins.urllib3.lookups import LookUps
 from thornsdk_plugins.urllib3.overridden import must_have
 from thornsdk_plugins.urllib3.tls import Contexts
 from thornsdk_plugins.urllib3.watch import Watch, WatchedSocket, WatchedSSLSocket

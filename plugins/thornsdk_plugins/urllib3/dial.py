@@ -6,21 +6,10 @@ from ipaddress import IPv4Address, ip_address
 
 from attrs import frozen
 
-from thornsdk import Reason, literal_address
+from thornsdk import LookUps, Reason, literal_address
 from thornsdk.errors import TransportError
 from thornsdk.typing import AddressGuard, IPAddress
-from thornsdk_plugins.urllib3.lookups import LookUps
 from thornsdk_plugins.urllib3.watch import Watch, WatchedSocket
-
-
-def system_resolver(host: str, port: int) -> Sequence[IPAddress]:
-    """Asks the operating system for the addresses of a host.
-
-    Raises:
-        OSError: If it has none.
-    """
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return [ip_address(str(place[0])) for *_, place in found]
 
 
 @frozen

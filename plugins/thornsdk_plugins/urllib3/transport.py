@@ -7,15 +7,13 @@ from importlib.metadata import version
 from itertools import chain, islice
 from types import MappingProxyType
 
-from thornsdk import URL, Exchange, Request, Response, exchange
+from thornsdk import URL, Exchange, LookUps, Request, Response, exchange, system_resolver
 from thornsdk.errors import ConfigurationError, TransportError
 from thornsdk.typing import Resolver, Timer
 from thornsdk_plugins.urllib3.connections import Connection, Opener
-from thornsdk_plugins.urllib3.dial import system_resolver
 from thornsdk_plugins.urllib3.failures import translate
 from thornsdk_plugins.urllib3.fan_out import fan_out
 from thornsdk_plugins.urllib3.idle import IdleConnections, Use
-from thornsdk_plugins.urllib3.lookups import LookUps
 from thornsdk_plugins.urllib3.reading import Answer, read_answer
 from thornsdk_plugins.urllib3.tls import Contexts
 from thornsdk_plugins.urllib3.watch import Watch

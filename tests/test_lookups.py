@@ -9,10 +9,9 @@ import pytest
 from attrs import define, field
 
 from support.wire import wait_until
-from thornsdk import Reason
+from thornsdk import LookUp, LookUps, Reason
 from thornsdk.errors import TransportError
 from thornsdk.typing import IPAddress
-from thornsdk_plugins.urllib3.lookups import LookUps
 
 ADDRESS = ip_address("127.0.0.1")
 
@@ -67,8 +66,8 @@ def test_two_threads_that_begin_at_the_same_moment_ask_once(server: NameServer) 
         """As it is when another thread has begun since it was looked."""
 
         def setdefault(self, name: Any, default: Any = None) -> Any:
-            other = type(default)(found=[ADDRESS])
-            other.done.set()
+            other = LookUp("a.example")
+            other.end([ADDRESS])
             return other
 
     lookups = LookUps(server)

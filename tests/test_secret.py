@@ -1,14 +1,18 @@
 import base64
 import pickle
 import traceback
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.pretty import pretty_repr
 
-from thornsdk import Secret
-from thornsdk.errors import InvalidSecret
+from thornsdk import OldSecret, Secret
+from thornsdk.errors import InvalidSecret, InvalidValue
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
 @given(key=st.binary(min_size=1))
@@ -77,3 +81,20 @@ def test_what_cannot_be_a_secret_is_refused_and_never_quoted(text: str, message:
 
 def test_tools_that_show_attrs_classes_by_their_fields_show_no_secret() -> None:
     assert "hush" not in pretty_repr(Secret("hush"))
+
+
+def test_the_end_of_an_old_secret_is_in_utc() -> None:
+    old = OldSecret("old", NOW.astimezone(ZoneInfo("Asia/Tokyo")))
+    assert old == OldSecret(Secret("old"), NOW)
+    assert old.until.tzinfo is UTC
+
+
+def test_an_end_without_a_time_zone_is_refused() -> None:
+    with pytest.raises(InvalidValue, match="the end of an old secret needs a time zone"):
+        OldSecret("old", NOW.replace(tzinfo=None))
+
+
+def test_an_old_secret_shows_when_it_ends_and_nothing_else() -> None:
+    shown = repr(OldSecret("hunter2", NOW))
+    assert "2026" in shown
+    assert "hunter2" not in shown

@@ -2,16 +2,17 @@ import base64
 import json
 import shutil
 import subprocess
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
+from attrs import evolve
 
 from conftest import FakeClock, OpenThorn
 from support.endpoint import Endpoint
-from thornsdk import Delivery, Digest, Secret, Subscription, hook_hmac, standard_webhooks
+from thornsdk import Delivery, Digest, OldSecret, Secret, Subscription, hook_hmac, standard_webhooks
 from thornsdk_plugins.hook_hmac import HookHmacSigner
 from thornsdk_plugins.standard_webhooks import StandardWebhooksSigner
 
@@ -82,6 +83,17 @@ def test_standard_webhooks_signs_with_every_secret_in_whole_seconds_under_the_id
         ("webhook-timestamp", str(seconds)),
         ("webhook-signature", " ".join(signatures)),
     )
+
+
+def test_an_old_secret_signs_beside_the_current_one_until_it_ends() -> None:
+    made = delivery(["new"])
+    old = OldSecret("old", NOW + timedelta(hours=1))
+    rotated = evolve(made, subscription=evolve(made.subscription, old_secrets=[old]))
+    before, after = NOW + timedelta(minutes=59), NOW + timedelta(hours=1)
+    signer = StandardWebhooksSigner()
+    assert signer.sign(rotated, before) == signer.sign(delivery(["new", "old"]), before)
+    assert signer.sign(rotated, after) == signer.sign(made, after)
+    assert HookHmacSigner().sign(rotated, before) == HookHmacSigner().sign(made, before)
 
 
 @pytest.mark.skipif(OPENSSL is None, reason="the program openssl is not installed")

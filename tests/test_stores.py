@@ -21,6 +21,7 @@ from thornsdk import (
     Audience,
     DeliveryRecord,
     DeliveryState,
+    OldSecret,
     Outcome,
     OutcomeKind,
     Reason,
@@ -51,6 +52,7 @@ def test_a_subscription_is_found_as_it_was_put(store: Store) -> None:
         "https://example.com:8443/hooks?key=1",
         patterns=["order.*", "*.created"],
         secrets=["whsec_c2VjcmV0", "plain ü"],
+        old_secrets=[OldSecret("öld", NOW), OldSecret("whsec_b2xk", NOW + MINUTE)],
         content_type="application/x-www-form-urlencoded",
         digest="sha512",
         owner="tenant 'ü",
@@ -63,6 +65,7 @@ def test_a_subscription_is_found_as_it_was_put(store: Store) -> None:
     assert found == whole
     assert found is not None
     assert [one.reveal() for one in found.secrets] == ["whsec_c2VjcmV0", "plain ü"]
+    assert [one.secret.reveal() for one in found.old_secrets] == ["öld", "whsec_b2xk"]
 
 
 def test_what_is_not_there_is_not_found(store: Store) -> None:

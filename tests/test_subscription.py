@@ -19,6 +19,7 @@ from thornsdk import (
     EventPattern,
     Exchange,
     Message,
+    OldSecret,
     Outcome,
     OutcomeKind,
     Reason,
@@ -84,6 +85,13 @@ def test_one_or_several_patterns_and_secrets_are_taken_as_text_or_values() -> No
     assert made.secrets == (Secret("new"), Secret("old"))
     assert subscription(patterns=EventPattern("a")).patterns == (EventPattern("a"),)
     assert subscription(secrets=Secret("one")).secrets == (Secret("one"),)
+
+
+def test_an_old_secret_signs_until_it_ends() -> None:
+    made = subscription(secrets=["new", "other"], old_secrets=[OldSecret("old", NOW)])
+    moment = timedelta(microseconds=1)
+    assert made.valid_secrets(NOW - moment) == (Secret("new"), Secret("other"), Secret("old"))
+    assert made.valid_secrets(NOW) == made.valid_secrets(NOW + moment) == made.secrets
 
 
 def test_a_subscription_wants_what_one_of_its_patterns_matches() -> None:

@@ -12,8 +12,8 @@ from thornsdk.typing import Headers
 class StandardWebhooksSigner:
     """Adds ``webhook-id``, ``webhook-timestamp`` and ``webhook-signature``.
 
-    The id is the delivery's. There is one signature for each of the subscription's secrets, so that a
-    subscriber who has only the old or only the new one can verify while secrets are rotated.
+    The id is the delivery's. There is one signature for each secret that is valid when the attempt begins, so
+    that a subscriber who has only the old or only the new one can verify while secrets are rotated.
     """
 
     def sign(self, delivery: Delivery, at: datetime) -> Headers:
@@ -22,7 +22,7 @@ class StandardWebhooksSigner:
         delivery_id = str(delivery.id)
         signatures = (
             standard_webhooks(secret.key, delivery_id, timestamp, delivery.body)
-            for secret in delivery.subscription.secrets
+            for secret in delivery.subscription.valid_secrets(at)
         )
         return (
             ("webhook-id", delivery_id),

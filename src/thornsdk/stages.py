@@ -58,6 +58,9 @@ class Signer(Protocol):
     def sign(self, delivery: Delivery, at: datetime) -> Headers:
         """Signs the exact bytes of a delivery with its subscription's secrets.
 
+        ``delivery.subscription.valid_secrets(at)`` gives those to sign with, so that what has ended is left
+        out. Where there is room for one signature, ``delivery.subscription.secrets[0]`` is the current one.
+
         Args:
             delivery: What is about to be sent.
             at: When the attempt begins.

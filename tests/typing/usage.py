@@ -22,6 +22,7 @@ from thornsdk import (
     Exchange,
     HookContext,
     Observer,
+    OldSecret,
     Outcome,
     OutcomeKind,
     Pipeline,
@@ -124,6 +125,7 @@ def subscriptions(thorn: Thorn) -> None:
     one = thorn.subscribe("order.*", "https://example.com/hooks")
     assert_type(one, Subscription)
     assert_type(one.secrets, tuple[Secret, ...])
+    assert_type(one.old_secrets, tuple[OldSecret, ...])
     assert_type(one.url, URL)
     assert_type(one.headers, Headers)
     thorn.subscribe(["order.*"], one.url, secret=["new", Secret("old")], owner="acme", digest="sha512")
@@ -232,6 +234,7 @@ class StrangerTransport:
 class FingerprintSigner:
     def sign(self, delivery: Delivery, at: datetime) -> Headers:
         assert_type(delivery.subscription.secrets[0].key, bytes)
+        assert_type(delivery.subscription.valid_secrets(at), tuple[Secret, ...])
         return (("Fingerprint", str(len(delivery.body))),)
 
 

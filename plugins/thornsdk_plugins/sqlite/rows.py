@@ -12,6 +12,7 @@ from attrs import astuple, fields
 from thornsdk import (
     Attempt,
     DeliveryRecord,
+    OldSecret,
     Origin,
     Outcome,
     OutcomeKind,
@@ -27,7 +28,8 @@ Row: TypeAlias = Sequence[Value]
 _TIMINGS = tuple(one.name for one in fields(Timings))
 
 SUBSCRIPTION = (
-    "id, owner, patterns, url, secrets, content_type, digest, headers, client_certificate, disabled"
+    "id, owner, patterns, url, secrets, old_secrets, content_type, digest, headers, client_certificate, "
+    "disabled"
 )
 """The columns that make a subscription, in the order that `subscription` takes."""
 
@@ -56,6 +58,7 @@ def subscription_row(subscription: Subscription) -> Row:
         json.dumps([pattern.text for pattern in subscription.patterns]),
         str(subscription.url),
         json.dumps([secret.reveal() for secret in subscription.secrets]),
+        json.dumps([[old.secret.reveal(), moment(old.until)] for old in subscription.old_secrets]),
         subscription.content_type,
         subscription.digest.value,
         json.dumps(subscription.headers),
@@ -83,19 +86,25 @@ def subscription(row: Row) -> Subscription:
     """
     with _readable(f"subscription {row[0]!s}"):
         text = cast("list[str]", row)
-        identity, owner, patterns, url, secrets, content_type, digest, headers, certificate, disabled = text
+        identity, owner, patterns, url, secrets, old, content_type, digest, headers, *rest = text
+        certificate, disabled = rest
         return Subscription(
             id=UUID(identity),
             owner=owner,
             patterns=json.loads(patterns),
             url=url,
             secrets=json.loads(secrets),
+            old_secrets=[_old_secret(*one) for one in json.loads(old)],
             content_type=content_type,
             digest=digest,
             headers=[(name, value) for name, value in json.loads(headers)],
             client_certificate=certificate,
             disabled=disabled,
         )
+
+
+def _old_secret(secret: str, until: str) -> OldSecret:
+    return OldSecret(secret, datetime.fromisoformat(until))
 
 
 def delivery(row: Row) -> DeliveryRecord:

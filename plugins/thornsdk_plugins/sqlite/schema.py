@@ -1,6 +1,6 @@
 """The tables, and the version of their layout."""
 
-VERSION = 3
+VERSION = 4
 """The layout's version, kept in ``user_version``."""
 
 APPLICATION_ID = 0x54484F52
@@ -18,6 +18,7 @@ TABLES = (
         patterns TEXT NOT NULL,
         url TEXT NOT NULL,
         secrets TEXT NOT NULL,
+        old_secrets TEXT NOT NULL,
         content_type TEXT NOT NULL,
         digest TEXT NOT NULL,
         headers TEXT NOT NULL,

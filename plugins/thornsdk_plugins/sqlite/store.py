@@ -24,7 +24,7 @@ _KNOWN_BODIES = 16
 
 _PUT = f"""
     INSERT OR REPLACE INTO subscriptions ({rows.SUBSCRIPTION}, place)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """  # noqa: S608 - the columns are ours
 _RECORD = """
     INSERT OR REPLACE INTO deliveries (

@@ -7,7 +7,7 @@ from thornsdk.model.outcome import Attempt, Outcome, OutcomeKind
 from thornsdk.model.patterns import EventPattern, check_event_name, covering
 from thornsdk.model.receipt import Receipt, ReceiptState, Tally, tally
 from thornsdk.model.record import DeliveryRecord, DeliveryState
-from thornsdk.model.secret import Secret
+from thornsdk.model.secret import OldSecret, Secret, SecretLike, as_secret
 from thornsdk.model.subscription import (
     JSON,
     Digest,
@@ -32,6 +32,7 @@ __all__ = [
     "EventPattern",
     "Exchange",
     "Message",
+    "OldSecret",
     "Origin",
     "Outcome",
     "OutcomeKind",
@@ -41,10 +42,12 @@ __all__ = [
     "Request",
     "Response",
     "Secret",
+    "SecretLike",
     "SecretsLike",
     "Subscription",
     "Tally",
     "as_patterns",
+    "as_secret",
     "as_secrets",
     "check_event_name",
     "check_header",

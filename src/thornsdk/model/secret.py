@@ -4,10 +4,12 @@ import base64
 import binascii
 import hmac
 import secrets
+from datetime import UTC, datetime
+from typing import TypeAlias
 
 from attrs import Factory, field, frozen
 
-from thornsdk.errors import InvalidSecret
+from thornsdk.errors import InvalidSecret, InvalidValue
 
 PREFIX = "whsec_"
 _RANDOM_BYTES = 32
@@ -78,3 +80,40 @@ class Secret:
 
     def __repr__(self) -> str:
         return "Secret(***)"
+
+
+SecretLike: TypeAlias = str | bytes | Secret
+"""What is taken where one secret is given."""
+
+
+def as_secret(secret: SecretLike) -> Secret:
+    """Returns a secret that is given as text, as bytes or as it is.
+
+    Raises:
+        InvalidSecret: If it is empty or malformed.
+    """
+    if isinstance(secret, bytes):
+        return Secret.from_key(secret)
+    return secret if isinstance(secret, Secret) else Secret(secret)
+
+
+def _in_utc(moment: datetime) -> datetime:
+    if moment.tzinfo is None:
+        raise InvalidValue("the end of an old secret needs a time zone, such as datetime.now(UTC) has")
+    return moment.astimezone(UTC)
+
+
+@frozen
+class OldSecret:
+    """A secret that was replaced by another, and still signs for a while.
+
+    Attributes:
+        secret: The secret.
+        until: When it ends, in UTC: from that moment on, it signs nothing.
+
+    Raises:
+        InvalidValue: If the end has no time zone.
+    """
+
+    secret: Secret = field(converter=as_secret)
+    until: datetime = field(converter=_in_utc)

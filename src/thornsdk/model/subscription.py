@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from datetime import datetime
 from enum import StrEnum
 from typing import TypeAlias
 from uuid import UUID
@@ -11,14 +12,14 @@ from attrs import Attribute, field, frozen
 from thornsdk.errors import InvalidSecret, InvalidValue
 from thornsdk.model.headers import check_header, custom_headers
 from thornsdk.model.patterns import EventPattern
-from thornsdk.model.secret import Secret
+from thornsdk.model.secret import OldSecret, Secret, SecretLike, as_secret
 from thornsdk.model.url import URL
 from thornsdk.typing import Headers
 
 PatternsLike: TypeAlias = str | EventPattern | Iterable[str | EventPattern]
 """What is taken where patterns are given: one or several."""
 
-SecretsLike: TypeAlias = str | bytes | Secret | Iterable[str | bytes | Secret]
+SecretsLike: TypeAlias = SecretLike | Iterable[SecretLike]
 """What is taken where secrets are given: one or several, the current one first."""
 
 JSON = "application/json"
@@ -53,17 +54,15 @@ def as_secrets(secrets: SecretsLike) -> tuple[Secret, ...]:
         InvalidSecret: If one is empty or malformed.
     """
     several = (secrets,) if isinstance(secrets, (str, bytes, Secret)) else tuple(secrets)
-    return tuple(_as_secret(one) for one in several)
-
-
-def _as_secret(secret: str | bytes | Secret) -> Secret:
-    if isinstance(secret, bytes):
-        return Secret.from_key(secret)
-    return secret if isinstance(secret, Secret) else Secret(secret)
+    return tuple(as_secret(one) for one in several)
 
 
 def _as_url(url: str | URL) -> URL:
     return URL.parse(url)
+
+
+def _as_old_secrets(old_secrets: Iterable[OldSecret]) -> tuple[OldSecret, ...]:
+    return tuple(old_secrets)
 
 
 def _as_digest(digest: str | Digest) -> Digest:
@@ -117,12 +116,15 @@ def _sendable(_: object, attribute: "Attribute[str]", value: str) -> None:
 class Subscription:
     """Who wants what, and where.
 
+    A signer signs with `valid_secrets`, or with ``secrets[0]`` where its scheme has room for one signature.
+
     Attributes:
         id: Unique to the subscription. Sent as ``Hook-Subscription``.
         patterns: The events that are wanted; one that matches is enough.
         url: Where the requests go.
-        secrets: What they are signed with, the current one first. The others verify too, while subscribers
-            rotate them.
+        secrets: What they are signed with, the current one first. The others verify too; they have no end
+            before the next rotation.
+        old_secrets: What they are signed with besides, each until its end; the latest first.
         content_type: How the payload is written.
         digest: The hash function of ``Hook-HMAC``.
         owner: The tenant that it belongs to; None for nobody.
@@ -145,11 +147,20 @@ class Subscription:
     headers: Headers = field(default=(), converter=custom_headers, repr=False)
     client_certificate: str | None = field(default=None, validator=_named)
     disabled: str | None = None
+    old_secrets: tuple[OldSecret, ...] = field(default=(), converter=_as_old_secrets)
 
     @property
     def active(self) -> bool:
         """Whether anything is sent to it."""
         return self.disabled is None
+
+    def valid_secrets(self, at: datetime) -> tuple[Secret, ...]:
+        """Gives the secrets that sign at a moment: the current one first, the old ones last.
+
+        Args:
+            at: Such as the moment that a signer is given, when the attempt begins.
+        """
+        return (*self.secrets, *(one.secret for one in self.old_secrets if at < one.until))
 
     def wants(self, event: str) -> bool:
         """Tells whether a pattern of the subscription matches the event's name."""

@@ -337,6 +337,39 @@ def test_410_for_a_subscription_that_was_removed_meanwhile_disables_nothing() ->
     assert house.store.find(UUID(int=1)) is None
 
 
+class RemovedMeanwhile(MemoryStore):
+    """Somebody removes a subscription in the instant before it is changed."""
+
+    def change(
+        self,
+        subscription_id: UUID,
+        change: Callable[[Subscription], Subscription],
+        default: Subscription | None = None,
+    ) -> Subscription | None:
+        self.remove(subscription_id)
+        return super().change(subscription_id, change, default)
+
+
+def test_410_does_not_store_again_what_is_removed_in_that_instant(caplog: pytest.LogCaptureFixture) -> None:
+    pipeline = make_pipeline([RecordingTransport(says_status(410))], store=RemovedMeanwhile())
+    house = House(pipeline, make_subscription())
+    house.send()
+    assert house.store.find(UUID(int=1)) is None
+    assert "subscription.disabled" not in caplog.text
+
+
+def test_410_loses_nothing_that_was_changed_while_it_was_answered() -> None:
+    def changes(request: Request) -> Response:
+        house.store.put([make_subscription(1, secrets="new secret")])
+        return Response(status=410)
+
+    house = House(RecordingTransport(changes), make_subscription())
+    house.send()
+    assert house.store.find(UUID(int=1)) == make_subscription(
+        1, secrets="new secret", disabled="answered 410 (gone) to order.created"
+    )
+
+
 def test_410_for_a_subscription_that_is_disabled_already_keeps_the_first_reason() -> None:
     def disables(request: Request) -> Response:
         house.store.put([make_subscription(1, disabled="first")])

@@ -293,7 +293,7 @@ def test_a_message_that_travels_in_a_task_is_told_with_the_id_of_the_task(
 
 
 def test_a_subscription_that_is_disabled_is_told(caplog: pytest.LogCaptureFixture) -> None:
-    DeliveryLog().subscription_disabled(make_subscription(owner="acme"), "answered 410")
+    DeliveryLog().subscription_switched(make_subscription(owner="acme", disabled="answered 410"))
     assert records_of(caplog) == [
         {
             "event": "subscription.disabled",
@@ -301,6 +301,19 @@ def test_a_subscription_that_is_disabled_is_told(caplog: pytest.LogCaptureFixtur
             "origin": "https://customer-1.example.com",
             "owner": "acme",
             "reason": "answered 410",
+        }
+    ]
+
+
+def test_a_subscription_that_is_enabled_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "thornsdk")
+    DeliveryLog().subscription_switched(make_subscription(owner="acme"))
+    assert records_of(caplog) == [
+        {
+            "event": "subscription.enabled",
+            "subscription": "00000000-0000-0000-0000-000000000001",
+            "origin": "https://customer-1.example.com",
+            "owner": "acme",
         }
     ]
 

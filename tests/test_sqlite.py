@@ -86,6 +86,18 @@ def finish(process: Process) -> str:
     return out
 
 
+def run_together(processes: list[Process]) -> str:
+    """Lets processes that say that they are ready go on at once; gives what they printed after that."""
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    return "".join(finish(process) for process in processes)
+
+
 def raw(path: Path, *statements: str) -> list[object]:
     """Runs statements as another program would; gives the first row of the last."""
     with closing(sqlite3.connect(path)) as connection:
@@ -328,6 +340,7 @@ def test_an_error_that_sqlite_gives_no_name_to_is_told(store: SqliteStore) -> No
     [
         lambda store: store.put([]),
         lambda store: store.find(uuid4()),
+        lambda store: store.change(uuid4(), lambda known: known),
         lambda store: list(store.subscriptions()),
         lambda store: list(store.matching(EVENT)),
         lambda store: list(store.deliveries()),
@@ -414,6 +427,24 @@ store.close()
     assert raw(path, "PRAGMA integrity_check") == ["ok"]
 
 
+def test_of_processes_that_change_a_subscription_none_undoes_another(
+    store: SqliteStore, path: Path, start: Start
+) -> None:
+    one = subscription(disabled="0")
+    store.put([one])
+    script = f"""
+from uuid import UUID
+from attrs import evolve
+print("ready", flush=True)
+sys.stdin.readline()
+for _ in range(40):
+    store.change(UUID("{one.id}"), lambda known: evolve(known, disabled=str(int(known.disabled) + 1)))
+store.close()
+"""
+    run_together([start(path, script) for _ in range(3)])
+    assert store.find(one.id) == evolve(one, disabled="120")
+
+
 def test_processes_claim_each_delivery_once(store: SqliteStore, path: Path, start: Start) -> None:
     ids = set()
     for _ in range(60):
@@ -443,15 +474,7 @@ for one in due:
         print(one.id)
 store.close()
 """
-    processes = [start(path, script) for _ in range(3)]
-    for process in processes:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-    for process in processes:
-        assert process.stdin is not None
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    taken = "".join(finish(process) for process in processes).split()
+    taken = run_together([start(path, script) for _ in range(3)]).split()
     assert (len(taken), set(taken)) == (60, ids)
 
 
@@ -549,6 +572,7 @@ def plans(store: SqliteStore, read: Callable[[], object]) -> list[str]:
         lambda store: list(store.deliveries(DeliveryState.DELIVERED)),
         lambda store: store.claim_due(NOW, NOW + MINUTE, 5),
         lambda store: store.find(uuid4()),
+        lambda store: store.change(uuid4(), lambda known: known),
         lambda store: store.delivery(uuid4()),
     ],
 )

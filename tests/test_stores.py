@@ -104,6 +104,62 @@ def test_subscriptions_can_be_put_while_they_are_read(store: Store) -> None:
     assert [one.disabled for one in store.subscriptions()] == ["all"] * 3
 
 
+def test_a_change_is_made_of_what_is_there_and_is_found(store: Store) -> None:
+    one, other = subscription(patterns="order.*"), subscription()
+    store.put([one, other])
+    changed = store.change(one.id, lambda known: evolve(known, patterns="user.*", disabled=str(known.id)))
+    assert changed == evolve(one, patterns="user.*", disabled=str(one.id))
+    assert (store.find(one.id), store.find(other.id)) == (changed, other)
+    assert list(store.matching(Audience(event="order.created"))) == [other]
+
+
+def test_what_is_not_there_is_not_changed_and_not_put(store: Store) -> None:
+    one = subscription()
+    assert store.change(one.id, lambda known: evolve(known, disabled="it was removed")) is None
+    assert store.find(one.id) is None
+
+
+def test_a_default_is_changed_and_put_where_nothing_is_there(store: Store) -> None:
+    one = subscription()
+    changed = store.change(one.id, lambda known: evolve(known, disabled="first"), one)
+    assert changed == store.find(one.id) == evolve(one, disabled="first")
+    again = store.change(one.id, lambda known: evolve(known, disabled=f"{known.disabled}, second"), one)
+    assert again == store.find(one.id) == evolve(one, disabled="first, second")
+
+
+def test_a_default_that_needs_no_change_is_not_put(store: Store) -> None:
+    one = subscription()
+    assert store.change(one.id, lambda known: known, one) == one
+    assert store.find(one.id) is None
+
+
+def test_a_change_that_breaks_off_changes_nothing(store: Store) -> None:
+    def break_off(known: Subscription) -> Subscription:
+        raise KeyError
+
+    one = subscription()
+    store.put([one])
+    with pytest.raises(KeyError):
+        store.change(one.id, break_off)
+    assert store.find(one.id) == one
+    assert store.change(one.id, lambda known: evolve(known, disabled="later")) is not None
+
+
+def test_of_many_threads_that_change_a_subscription_none_undoes_another(store: Store) -> None:
+    one = subscription(disabled="0")
+    store.put([one])
+    together = threading.Barrier(8)
+
+    def work(_: int) -> None:
+        together.wait(timeout=20)
+        for _ in range(10):
+            store.change(one.id, lambda known: evolve(known, disabled=str(int(known.disabled or "") + 1)))
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(work, range(8)))
+    assert store.find(one.id) == evolve(one, disabled="80")
+
+
 def test_a_subscription_that_is_removed_is_gone(store: Store) -> None:
     one, other = subscription(), subscription()
     store.put([one, other])

@@ -2,7 +2,7 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from itertools import islice
 from uuid import UUID
@@ -57,6 +57,23 @@ class MemoryStore:
     def find(self, subscription_id: UUID) -> Subscription | None:
         """Gives a subscription, or None."""
         return self._subscriptions.get(subscription_id)
+
+    def change(
+        self,
+        subscription_id: UUID,
+        change: Callable[[Subscription], Subscription],
+        default: Subscription | None = None,
+    ) -> Subscription | None:
+        """Changes a subscription in one step."""
+        with self._lock:
+            known = self._subscriptions.get(subscription_id, default)
+            if known is None:
+                return None
+            changed = change(known)
+            if changed != known:
+                self._subscriptions[subscription_id] = changed
+                self._in_order = None
+            return changed
 
     def remove(self, subscription_id: UUID) -> bool:
         """Removes a subscription; tells whether there was one."""

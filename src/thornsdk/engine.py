@@ -221,13 +221,43 @@ class Engine:
         stored = self._store.find(record.subscription_id)
         if stored is not None:
             return stored
-        static = self._static(record.event, record.sender)
-        return next((one for one in static if one.id == record.subscription_id), None)
+        return self._static_subscription(record)
+
+    def change(
+        self,
+        subscription_id: UUID,
+        change: Callable[[Subscription], Subscription],
+        default: Subscription | None = None,
+    ) -> Subscription | None:
+        """Changes a subscription in the store, and tells where that disabled or enabled it.
+
+        Args:
+            subscription_id: Which one.
+            change: Gives what becomes of it.
+            default: What is changed, and then stored, where the store has none of that id.
+
+        Returns:
+            What became of it, or None where there was none.
+        """
+        before: list[Subscription] = []
+
+        def noted(known: Subscription) -> Subscription:
+            before.append(known)
+            return change(known)
+
+        changed = self._store.change(subscription_id, noted, default)
+        if changed is not None and changed.disabled != before[-1].disabled:
+            self._conditions.log.subscription_switched(changed)
+        return changed
 
     def _wanting(self, audience: Audience) -> dict[UUID, Subscription]:
         # Settings and events may name the same one.
         wanting = self._static(audience.event, audience.sender)
         return {one.id: one for one in wanting if audience.admits(one)}
+
+    def _static_subscription(self, record: DeliveryRecord) -> Subscription | None:
+        static = self._static(record.event, record.sender)
+        return next((one for one in static if one.id == record.subscription_id), None)
 
     def _left(self, record: DeliveryRecord, why: str) -> DeliveryRecord:
         """Leaves a delivery pending, as it was; it counts as one that will be attempted again."""
@@ -274,14 +304,18 @@ class Engine:
                 self._conditions.log.observer_failed(observer, exc)
 
     def _disable(self, record: DeliveryRecord, sent_to: Subscription) -> None:
+        def gone(known: Subscription) -> Subscription:
+            # Whoever disabled it before has said why.
+            return evolve(known, disabled=why) if known.active else known
+
+        why = f"answered 410 (gone) to {record.event}"
+        if self.change(sent_to.id, gone) is not None:
+            return
         try:
-            subscription = self.subscription(record)
+            static = self._static_subscription(record)
         except ConfigurationError:
-            subscription = sent_to  # The callable that gave it broke since.
-        if subscription is not None and subscription.active:
-            why = f"answered 410 (gone) to {record.event}"
-            self._store.put([evolve(subscription, disabled=why)])
-            self._conditions.log.subscription_disabled(subscription, why)
+            static = sent_to  # The callable that gave it broke since.
+        self.change(sent_to.id, gone, static)
 
 
 def _place(subscription: Subscription) -> tuple[Origin, int]:

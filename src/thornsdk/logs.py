@@ -103,15 +103,17 @@ class DeliveryLog:
         level = logging.WARNING if receipt.state is ReceiptState.STORED else logging.INFO
         self.tell(level, f"message.{receipt.state}", fields)
 
-    def subscription_disabled(self, subscription: Subscription, why: str) -> None:
-        """Tells that nothing more is sent to a subscription."""
+    def subscription_switched(self, subscription: Subscription) -> None:
+        """Tells that nothing more is sent to a subscription, or that it is sent to again."""
         fields = {
             "subscription": str(subscription.id),
             "origin": str(subscription.url.origin),
             "owner": subscription.owner,
-            "reason": why,
         }
-        self.tell(logging.WARNING, "subscription.disabled", fields)
+        if subscription.active:
+            self.tell(logging.INFO, "subscription.enabled", fields)
+        else:
+            self.tell(logging.WARNING, "subscription.disabled", {**fields, "reason": subscription.disabled})
 
     def observer_failed(self, observer: object, problem: Exception) -> None:
         """Tells that an observer raised."""

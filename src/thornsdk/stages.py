@@ -162,6 +162,28 @@ class Store(Protocol):
         """Gives a subscription, active or not, or None."""
         ...
 
+    def change(
+        self,
+        subscription_id: UUID,
+        change: Callable[[Subscription], Subscription],
+        default: Subscription | None = None,
+    ) -> Subscription | None:
+        """Changes a subscription in one step: what others write meanwhile is not lost.
+
+        What is equal afterwards need not be written; a default that is equal afterwards must not be.
+
+        Args:
+            subscription_id: Which one.
+            change: Gives what becomes of it; the id stays. It is called while the store is locked, so it must
+                not use the store; it may be called again where somebody else was faster. When it raises,
+                nothing is changed.
+            default: What is changed, and then kept, where the store has none of that id. With None, nothing.
+
+        Returns:
+            What became of it, or None where there was none.
+        """
+        ...
+
     def remove(self, subscription_id: UUID) -> bool:
         """Removes a subscription; tells whether there was one."""
         ...

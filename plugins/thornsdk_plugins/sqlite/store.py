@@ -1,8 +1,9 @@
 """The store ``sqlite``."""
 
 import heapq
+import sqlite3
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import groupby
 from operator import itemgetter
@@ -26,6 +27,7 @@ _PUT = f"""
     INSERT OR REPLACE INTO subscriptions ({rows.SUBSCRIPTION}, place)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """  # noqa: S608 - the columns are ours
+_FIND = f"SELECT {rows.SUBSCRIPTION} FROM subscriptions WHERE id = ?"  # noqa: S608 - the columns are ours
 _RECORD = """
     INSERT OR REPLACE INTO deliveries (
         id, message_id, event, sender, subscription_id, origin, content_type,
@@ -50,6 +52,16 @@ def _readable(found: list[Row]) -> list[DeliveryRecord]:
     if problem is not None and not records:
         raise problem
     return records
+
+
+def _put(connection: sqlite3.Connection, one: Subscription) -> None:
+    row = rows.subscription_row(one)
+    connection.execute("DELETE FROM patterns WHERE subscription_id = ?", row[:1])
+    connection.execute(_PUT, row)
+    connection.executemany(
+        "INSERT OR IGNORE INTO patterns VALUES (?, ?, ?, ?)",
+        [(pattern.text, one.owner or "", row[-1], row[0]) for pattern in one.patterns],
+    )
 
 
 def _delivery_row(delivery: DeliveryRecord) -> Row:
@@ -115,19 +127,29 @@ class SqliteStore:
         """Adds or replaces subscriptions: all of them or, on an error, none."""
         with self._database.transaction() as connection:
             for one in subscriptions:
-                row = rows.subscription_row(one)
-                connection.execute("DELETE FROM patterns WHERE subscription_id = ?", row[:1])
-                connection.execute(_PUT, row)
-                connection.executemany(
-                    "INSERT OR IGNORE INTO patterns VALUES (?, ?, ?, ?)",
-                    [(pattern.text, one.owner or "", row[-1], row[0]) for pattern in one.patterns],
-                )
+                _put(connection, one)
 
     def find(self, subscription_id: UUID) -> Subscription | None:
         """Gives a subscription, or None."""
-        sql = f"SELECT {rows.SUBSCRIPTION} FROM subscriptions WHERE id = ?"  # noqa: S608
-        found = self._database.rows(sql, [str(subscription_id)])
+        found = self._database.rows(_FIND, [str(subscription_id)])
         return rows.subscription(found[0]) if found else None
+
+    def change(
+        self,
+        subscription_id: UUID,
+        change: Callable[[Subscription], Subscription],
+        default: Subscription | None = None,
+    ) -> Subscription | None:
+        """Changes a subscription in one transaction."""
+        with self._database.transaction() as connection:
+            row = connection.execute(_FIND, [str(subscription_id)]).fetchone()
+            known = default if row is None else rows.subscription(row)
+            if known is None:
+                return None
+            changed = change(known)
+            if changed != known:
+                _put(connection, changed)
+            return changed
 
     def remove(self, subscription_id: UUID) -> bool:
         """Removes a subscription; tells whether there was one."""

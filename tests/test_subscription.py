@@ -121,6 +121,8 @@ def test_a_disabled_subscription_is_not_active() -> None:
         ({"content_type": "text/plain\n"}, InvalidHeader, "the value of the header 'Content-Type'"),
         ({"digest": "md5"}, InvalidValue, "'md5' is not a digest; there are: sha1, sha256, sha512"),
         ({"owner": ""}, InvalidValue, "the owner must not be empty; give None for nobody"),
+        ({"disabled": " "}, InvalidValue, "the reason why a subscription is disabled must not be empty"),
+        ({"disabled": "\ud800"}, InvalidValue, "the reason why a subscription is disabled has a lone"),
         ({"headers": {"Hook-HMAC": "hunter2"}}, InvalidHeader, "'Hook-HMAC' is set by the library"),
     ],
 )

@@ -2,7 +2,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Never
 from uuid import UUID
 
@@ -513,6 +513,97 @@ def test_unsubscribing_what_is_not_there_is_an_error(thorn: Thorn) -> None:
         thorn.unsubscribe(UUID(int=7))
 
 
+# Disabled and enabled
+
+
+def told(caplog: pytest.LogCaptureFixture, event: str) -> list[str]:
+    return [text for text in caplog.messages if text.startswith(f"{event} ")]
+
+
+def test_a_disabled_subscription_gets_nothing_until_it_is_enabled(thorn: Thorn) -> None:
+    one = thorn.subscribe("*", HTTPS)
+    event = thorn.event("order.created")
+    assert thorn.disable(one.id, why="they moved").disabled == "they moved"
+    assert event.send({}).outcomes.total == 0
+    assert thorn.enable(one.id) == one
+    assert event.send({}).outcomes.delivered == 1
+
+
+def test_both_are_told_in_the_log(thorn: Thorn, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "thornsdk")
+    one = thorn.subscribe("*", HTTPS)
+    thorn.disable(one.id)
+    thorn.enable(one.id)
+    fields = f"subscription={one.id} origin=https://example.com"
+    assert caplog.messages == [
+        f"subscription.disabled {fields} reason=on request",
+        f"subscription.enabled {fields}",
+    ]
+
+
+def test_what_is_so_already_stays_so_and_is_not_told_again(
+    thorn: Thorn, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "thornsdk")
+    one = thorn.subscribe("*", HTTPS)
+    assert thorn.enable(one.id) == one
+    assert thorn.disable(one.id) == thorn.disable(one.id)
+    assert len(told(caplog, "subscription.disabled")) == 1
+    assert told(caplog, "subscription.enabled") == []
+
+
+def test_who_disables_it_again_for_another_reason_is_heard(
+    thorn: Thorn, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = thorn.subscribe("*", HTTPS)
+    thorn.disable(one.id, why="answered 410")
+    assert thorn.disable(one.id, why="they cancelled").disabled == "they cancelled"
+    assert len(told(caplog, "subscription.disabled")) == 2
+
+
+def test_a_subscription_is_not_disabled_without_a_reason(thorn: Thorn) -> None:
+    one = thorn.subscribe("*", HTTPS)
+    with pytest.raises(InvalidValue, match="the reason why a subscription is disabled must not be empty"):
+        thorn.disable(one.id, why="")
+    assert list(thorn.subscriptions()) == [one]
+
+
+@pytest.mark.parametrize("change", [Thorn.enable, Thorn.disable])
+def test_what_is_not_there_can_be_neither_enabled_nor_disabled(
+    thorn: Thorn, change: Callable[[Thorn, UUID], object]
+) -> None:
+    with pytest.raises(NotFound, match=f"there is no subscription {UUID(int=7)}, neither in the store nor"):
+        change(thorn, UUID(int=7))
+    assert list(thorn.subscriptions()) == []
+
+
+def test_a_static_subscriber_is_disabled_by_way_of_the_store() -> None:
+    pipeline = make_pipeline([RecordingTransport()])
+    with Thorn(pipeline=pipeline, subscribers={"*": make_subscription(1)}) as thorn:
+        of_event = make_subscription(2)
+        event = thorn.event("order.created", subscribers=of_event)
+        thorn.disable(UUID(int=1))
+        thorn.disable(UUID(int=2))
+        assert event.send({}).outcomes.total == 0
+        assert {one.id.int: one.active for one in thorn.subscriptions()} == {1: False, 2: False}
+
+
+def test_a_static_subscriber_that_leaves_the_store_is_what_is_configured() -> None:
+    pipeline = make_pipeline([RecordingTransport()])
+    with Thorn(pipeline=pipeline, subscribers={"*": make_subscription(1)}) as thorn:
+        thorn.disable(UUID(int=1))
+        thorn.unsubscribe(UUID(int=1))
+        assert list(thorn.subscriptions()) == [make_subscription(1)]
+
+
+def test_enabling_a_static_subscriber_that_is_active_puts_nothing_into_the_store() -> None:
+    store = MemoryStore()
+    pipeline = make_pipeline([RecordingTransport()], store=store)
+    with Thorn(pipeline=pipeline, subscribers={"*": make_subscription(1)}) as thorn:
+        assert thorn.enable(UUID(int=1)) == make_subscription(1)
+    assert list(store.subscriptions()) == []
+
+
 # Later attempts
 
 
@@ -718,6 +809,7 @@ def test_a_closed_thorn_can_do_nothing_more(thorn: Thorn) -> None:
         lambda: event.send({}),
         lambda: asyncio.run(event.asend({})),
         lambda: thorn.subscribe("*", HTTPS),
+        lambda: thorn.enable(UUID(int=1)),
         lambda: thorn.unsubscribe(UUID(int=1)),
         lambda: list(thorn.subscriptions()),
         lambda: list(thorn.deliveries()),

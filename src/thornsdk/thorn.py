@@ -1,7 +1,7 @@
 """The composition root: settings, stages and events of one application."""
 
 import random as random_module
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from itertools import chain
 from types import TracebackType
@@ -273,6 +273,39 @@ class Thorn:
             raise NotFound(f"there is no subscription {subscription_id} in the store")
         self._engine.give_up(subscription_id)
 
+    def enable(self, subscription_id: UUID) -> Subscription:
+        """Sends to a subscription again that was disabled. One that is active stays as it is.
+
+        Returns:
+            The subscription as it is now.
+
+        Raises:
+            NotFound: If there is none of that id, neither in the store nor among the static subscribers.
+            StoreError: If the store broke.
+        """
+        return self._change(subscription_id, lambda known: evolve(known, disabled=None))
+
+    def disable(self, subscription_id: UUID, why: str = "on request") -> Subscription:
+        """Sends nothing more to a subscription, until it is enabled.
+
+        A static subscriber is put into the store, and from then on the store's word counts; `unsubscribe`
+        takes it out of there, and what is configured counts again. Those that a callable gives are not known
+        here before they are in the store.
+
+        Args:
+            subscription_id: Which one.
+            why: The reason, for logs and listings. It replaces that of one which is disabled already.
+
+        Returns:
+            The subscription as it is now.
+
+        Raises:
+            InvalidValue: If the reason is empty.
+            NotFound: If there is none of that id, neither in the store nor among the static subscribers.
+            StoreError: If the store broke.
+        """
+        return self._change(subscription_id, lambda known: evolve(known, disabled=why))
+
     def subscriptions(self) -> Iterator[Subscription]:
         """Gives all subscriptions, those of the settings first, then those of the store by origin.
 
@@ -440,6 +473,21 @@ class Thorn:
         if subscription.content_type not in self.pipeline.by_content_type:
             known = ", ".join(self.pipeline.by_content_type)
             raise PipelineError(f"no serializer writes {subscription.content_type!r}; there are: {known}")
+
+    def _change(self, subscription_id: UUID, change: Callable[[Subscription], Subscription]) -> Subscription:
+        self._open_store()
+        changed = self._engine.change(subscription_id, change, self._fixed(subscription_id))
+        if changed is None:
+            raise NotFound(
+                f"there is no subscription {subscription_id}, neither in the store nor among the static "
+                f"subscribers"
+            )
+        return changed
+
+    def _fixed(self, subscription_id: UUID) -> Subscription | None:
+        configured = (self._static, *(event.subscribers for event in self._events.values()))
+        fixed = chain.from_iterable(one.fixed() for one in configured)
+        return next((one for one in fixed if one.id == subscription_id), None)
 
     def _open_store(self) -> Store:
         if self._closed:

@@ -132,6 +132,8 @@ def subscriptions(thorn: Thorn) -> None:
     thorn.subscribe("*", one.url, headers={"X-Key": "value"})
     thorn.subscribe("*", one.url, headers=[("X-Key", "value")])
     assert_type(thorn.subscriptions(), Iterator[Subscription])
+    assert_type(thorn.disable(one.id, why="they asked"), Subscription)
+    assert_type(thorn.enable(one.id), Subscription)
     thorn.unsubscribe(one.id)
 
 

@@ -92,10 +92,22 @@ def check_tenant(_: object, attribute: "Attribute[str | None]", tenant: str | No
         return
     if not tenant.strip():
         raise InvalidValue(f"the {attribute.name} must not be empty; give None for nobody")
+    _check_encodable(f"the {attribute.name}", tenant)
+
+
+def _check_encodable(what: str, text: str) -> None:
     try:
-        tenant.encode()
+        text.encode()
     except UnicodeEncodeError:
-        raise InvalidValue(f"the {attribute.name} has a lone surrogate, which UTF-8 cannot hold") from None
+        raise InvalidValue(f"{what} has a lone surrogate, which UTF-8 cannot hold") from None
+
+
+def _some_reason(_: object, __: object, reason: str | None) -> None:
+    if reason is None:
+        return
+    if not reason.strip():
+        raise InvalidValue("the reason why a subscription is disabled must not be empty")
+    _check_encodable("the reason why a subscription is disabled", reason)
 
 
 def _named(_: object, attribute: "Attribute[str | None]", value: str | None) -> None:
@@ -146,7 +158,7 @@ class Subscription:
     owner: str | None = field(default=None, validator=check_tenant)
     headers: Headers = field(default=(), converter=custom_headers, repr=False)
     client_certificate: str | None = field(default=None, validator=_named)
-    disabled: str | None = None
+    disabled: str | None = field(default=None, validator=_some_reason)
     old_secrets: tuple[OldSecret, ...] = field(default=(), converter=_as_old_secrets)
 
     @property

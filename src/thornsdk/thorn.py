@@ -3,6 +3,7 @@
 import random as random_module
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from datetime import timedelta
 from itertools import chain
 from types import TracebackType
 from typing import Self, TypeVar, Unpack, cast, overload
@@ -16,6 +17,7 @@ from thornsdk.engine import Engine, Sources
 from thornsdk.errors import (
     ClosedError,
     ConfigurationError,
+    InvalidValue,
     NotFound,
     PipelineError,
     RecipientRefused,
@@ -34,12 +36,15 @@ from thornsdk.model import (
     Receipt,
     ReceiptState,
     Secret,
+    SecretLike,
     SecretsLike,
     Subscription,
     Tally,
     as_patterns,
+    as_secret,
     as_secrets,
     check_event_name,
+    rotated,
     tally,
 )
 from thornsdk.pipeline import Pipeline, build_pipeline, build_store
@@ -57,6 +62,8 @@ from thornsdk.version import VERSION
 Payload = TypeVar("Payload")
 
 PRODUCT = f"Thorn/{VERSION}"
+
+_LONGEST_KEPT = timedelta(days=365)
 
 
 class Thorn:
@@ -305,6 +312,43 @@ class Thorn:
             StoreError: If the store broke.
         """
         return self._change(subscription_id, lambda known: evolve(known, disabled=why))
+
+    def rotate_secret(
+        self,
+        subscription_id: UUID,
+        secret: SecretLike | None = None,
+        keep_old_for: timedelta = timedelta(hours=24),
+    ) -> Subscription:
+        """Gives a subscription a new secret; those before it sign for a while, and then no more.
+
+        Meanwhile ``webhook-signature`` holds a signature of each, so that a receiver who knows the new secret
+        or an old one can verify. ``Hook-HMAC`` is that of the new one from now on.
+
+        No rotation prolongs the life of an old secret: one that has an end already keeps it, unless the new
+        end is earlier. The four latest old secrets are kept at most; where there are more, the oldest end at
+        once. A static subscriber is put into the store, as `disable` does it.
+
+        Args:
+            subscription_id: Which one.
+            secret: The new one. With None, one is made: ``subscription.secrets[0].reveal()`` gives it.
+            keep_old_for: How long those before it sign, at most 365 days. With ``timedelta(0)``, they end at
+                once.
+
+        Returns:
+            The subscription as it is now.
+
+        Raises:
+            InvalidSecret: If the secret is empty or malformed.
+            InvalidValue: If the time is less than 0 or more than 365 days.
+            NotFound: If there is none of that id, neither in the store nor among the static subscribers.
+            StoreError: If the store broke.
+        """
+        if not timedelta(0) <= keep_old_for <= _LONGEST_KEPT:
+            raise InvalidValue(f"keep_old_for is {keep_old_for}; it takes 0 to 365 days")
+        new = Secret.generate() if secret is None else as_secret(secret)
+        now = self._clock()
+        until = now + keep_old_for
+        return self._change(subscription_id, lambda known: rotated(known, new, now=now, until=until))
 
     def subscriptions(self) -> Iterator[Subscription]:
         """Gives all subscriptions, those of the settings first, then those of the store by origin.

@@ -1,7 +1,7 @@
 """How applications and plugins use the public names, with the types that they must see. Never run."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import TypedDict, assert_type
 from uuid import UUID
@@ -134,6 +134,9 @@ def subscriptions(thorn: Thorn) -> None:
     assert_type(thorn.subscriptions(), Iterator[Subscription])
     assert_type(thorn.disable(one.id, why="they asked"), Subscription)
     assert_type(thorn.enable(one.id), Subscription)
+    assert_type(thorn.rotate_secret(one.id), Subscription)
+    thorn.rotate_secret(one.id, "new", keep_old_for=timedelta(days=7))
+    thorn.rotate_secret(one.id, secret=Secret("new"), keep_old_for=timedelta(0))
     thorn.unsubscribe(one.id)
 
 

@@ -7,6 +7,7 @@ from thornsdk.model.outcome import Attempt, Outcome, OutcomeKind
 from thornsdk.model.patterns import EventPattern, check_event_name, covering
 from thornsdk.model.receipt import Receipt, ReceiptState, Tally, tally
 from thornsdk.model.record import DeliveryRecord, DeliveryState
+from thornsdk.model.rotation import rotated
 from thornsdk.model.secret import OldSecret, Secret, SecretLike, as_secret
 from thornsdk.model.subscription import (
     JSON,
@@ -57,5 +58,6 @@ __all__ = [
     "delivery_id",
     "header_pairs",
     "literal_address",
+    "rotated",
     "tally",
 ]

@@ -1,4 +1,6 @@
+import json
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -7,6 +9,9 @@ import pytest
 from support.commands import Commands, Ran, run_process, store_url
 from support.endpoint import Endpoint, answers, in_turn
 from thornsdk import Thorn
+from thornsdk.cli.show import moment
+
+STATIC = UUID("7c9f8a3e-1f52-4d8b-9a51-0b6f5f1f0a11")
 
 
 @pytest.fixture(autouse=True)
@@ -73,6 +78,7 @@ def test_subscribing_takes_all_that_a_subscription_has(run: Commands, thorn: Tho
             "client_certificate": "ours",
             "disabled": None,
             "secrets": ["new", "old"],
+            "old_secrets": [],
             "headers": {"X-Key": "value: with colon"},
         }
     ]
@@ -131,6 +137,16 @@ def test_secrets_are_listed_when_they_are_asked_for(run: Commands, thorn: Thorn)
     assert (only["secrets"], only["headers"]) == (["new", "old"], {"X-K": "v1"})
 
 
+def test_old_secrets_are_listed_with_their_ends(run: Commands, thorn: Thorn) -> None:
+    one = thorn.rotate_secret(thorn.subscribe("*", "https://example.com/", secret="old").id, "new")
+    until = one.old_secrets[0].until
+    assert f"new, old (until {moment(until)})" in run("subscriptions", "--secrets").out
+    (only,) = run("subscriptions", "--secrets", "--json").json
+    assert only["secrets"] == ["new"]
+    assert only["old_secrets"] == [{"secret": "old", "until": until.isoformat()}]
+    assert "old_secrets" not in run("subscriptions", "--json").json[0]
+
+
 def test_a_disabled_subscription_says_why(run: Commands, endpoint: Endpoint) -> None:
     endpoint._server.behave = answers(410)
     send(run, url=endpoint.url)
@@ -160,6 +176,96 @@ def test_listings_of_nothing_say_so(run: Commands) -> None:
     assert run("deliveries", "--json") == Ran(0, "", "")
 
 
+def test_disabling_says_why_and_enabling_ends_it(run: Commands, thorn: Thorn) -> None:
+    kept = thorn.subscribe("*", "https://example.com/")
+    ran = run("subscriptions", "disable", kept.id, "--why", "they moved\x1b")
+    assert ran == Ran(0, f"disabled {kept.id}: they moved\\x1b\n", "")
+    assert [one.disabled for one in thorn.subscriptions()] == ["they moved\x1b"]
+    assert run("subscriptions", "enable", kept.id) == Ran(0, f"enabled {kept.id}\n", "")
+    assert list(thorn.subscriptions()) == [kept]
+
+
+def test_machines_get_the_subscription_that_was_disabled_or_enabled(run: Commands, thorn: Thorn) -> None:
+    kept = thorn.subscribe("*", "https://example.com/", secret="hush")
+    disabled = run("subscriptions", "disable", kept.id, "--json")
+    enabled = run("subscriptions", "enable", kept.id, "--json")
+    assert [(one["id"], one["disabled"]) for ran in (disabled, enabled) for one in ran.json] == [
+        (str(kept.id), "on request"),
+        (str(kept.id), None),
+    ]
+    assert "hush" not in disabled.out + enabled.out
+
+
+def test_rotating_prints_the_secret_that_was_made_and_when_the_old_one_ends(
+    run: Commands, thorn: Thorn
+) -> None:
+    kept = thorn.subscribe("*", "https://example.com/", secret="hush")
+    ran = run("subscriptions", "rotate-secret", kept.id)
+    (one,) = thorn.subscriptions()
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out.splitlines() == [
+        f"id      {kept.id}",
+        f"secret  {one.secrets[0].reveal()}",
+        f"old     valid until {moment(one.old_secrets[0].until)}",
+    ]
+    assert one.old_secrets[0].until > datetime.now(UTC) + timedelta(hours=23)
+
+
+def test_rotating_takes_a_secret_and_how_long_the_old_one_is_kept(run: Commands, thorn: Thorn) -> None:
+    kept = thorn.subscribe("*", "https://example.com/", secret="old")
+    ran = run("subscriptions", "rotate-secret", kept.id, "--secret", "new", "--keep-old-for", 48, "--json")
+    (one,) = thorn.subscriptions()
+    (old,) = one.old_secrets
+    assert old.until > datetime.now(UTC) + timedelta(hours=47)
+    (shown,) = ran.json
+    assert shown["secrets"] == ["new"]
+    assert shown["old_secrets"] == [{"secret": "old", "until": old.until.isoformat()}]
+
+
+def test_an_old_secret_that_is_kept_for_no_time_is_gone(run: Commands, thorn: Thorn) -> None:
+    kept = thorn.subscribe("*", "https://example.com/", secret="old")
+    ran = run("subscriptions", "rotate-secret", kept.id, "--secret", "new", "--keep-old-for", 0)
+    assert ran == Ran(0, f"id      {kept.id}\nsecret  new\n", "")
+    assert [one.old_secrets for one in thorn.subscriptions()] == [()]
+
+
+@pytest.mark.parametrize("hours", ["-1", "8761", "nan", "soon"])
+def test_hours_that_make_no_sense_are_exit_code_2(run: Commands, hours: str) -> None:
+    ran = run("subscriptions", "rotate-secret", uuid4(), "--keep-old-for", hours)
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.startswith("error: Invalid value for '--keep-old-for'")
+
+
+@pytest.mark.parametrize("option", [["--store", "sqlite:///other.db"], ["--secrets"], ["--json"]])
+def test_an_option_before_the_subcommand_is_an_error_and_never_ignored(
+    run: Commands, thorn: Thorn, option: list[str]
+) -> None:
+    kept = thorn.subscribe("*", "https://example.com/")
+    ran = run("subscriptions", *option, "disable", kept.id)
+    told = "options go behind the subcommand: thornsdk subscriptions disable ID --store URL"
+    assert ran == Ran(2, "", f"error: {told} (thornsdk subscriptions --help)\n")
+    assert list(thorn.subscriptions()) == [kept]
+
+
+def test_a_subcommand_works_on_the_store_that_is_given(run: Commands, tmp_path: Path) -> None:
+    store = f"sqlite:///{tmp_path}/other.db"
+    with Thorn(store=store) as other:
+        kept = other.subscribe("*", "https://example.com/")
+        run("subscriptions", "disable", kept.id, "--store", store)
+        assert [one.active for one in other.subscriptions()] == [False]
+
+
+def test_a_static_subscriber_is_disabled_by_way_of_the_store(
+    run: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = {"*": {"url": "https://example.com/", "secret": "s", "id": str(STATIC)}}
+    monkeypatch.setenv("THORN_SUBSCRIBERS", json.dumps(entry))
+    run("subscriptions", "disable", STATIC)
+    assert [(one["id"], one["disabled"]) for one in run("subscriptions", "--json").json] == [
+        (str(STATIC), "on request")
+    ]
+
+
 @pytest.mark.parametrize("flags", [[], ["--json"]])
 def test_unsubscribing_removes_it(run: Commands, thorn: Thorn, flags: list[str]) -> None:
     kept = thorn.subscribe("*", "https://example.com/")
@@ -169,10 +275,19 @@ def test_unsubscribing_removes_it(run: Commands, thorn: Thorn, flags: list[str])
     assert list(thorn.subscriptions()) == []
 
 
-@pytest.mark.parametrize("command", ["unsubscribe", "replay"])
-def test_what_the_store_does_not_know_is_exit_code_1(run: Commands, command: str) -> None:
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["unsubscribe"],
+        ["replay"],
+        ["subscriptions", "enable"],
+        ["subscriptions", "disable"],
+        ["subscriptions", "rotate-secret"],
+    ],
+)
+def test_what_the_store_does_not_know_is_exit_code_1(run: Commands, command: list[str]) -> None:
     unknown = uuid4()
-    ran = run(command, unknown)
+    ran = run(*command, unknown)
     assert (ran.code, ran.out) == (1, "")
     assert ran.err.startswith("error: there is no ")
     assert str(unknown) in ran.err

@@ -1,14 +1,18 @@
-"""The commands ``subscribe``, ``subscriptions`` and ``unsubscribe``."""
+"""The commands ``subscribe``, ``subscriptions`` with what it can do to one, and ``unsubscribe``."""
 
+from datetime import timedelta
 from typing import TypedDict, Unpack
 from uuid import UUID
 
 import click
 from rich.text import Text
 
-from thornsdk import Digest, Subscription
+from thornsdk import Digest, OldSecret, Subscription
 from thornsdk.cli import show
 from thornsdk.cli.options import json_option, open_durable, read_headers, store_option, with_store
+
+_LONGEST_KEPT = 365 * 24
+"""For how many hours old secrets can be kept."""
 
 
 class _Given(TypedDict):
@@ -55,21 +59,28 @@ def subscribe(url: str, **given: Unpack[_Given]) -> None:
     if given["as_json"]:
         show.print_json(_fields(subscription, secrets=True))
         return
-    out = show.console()
-    out.print(f"id      {subscription.id}")
-    for secret in subscription.secrets:
-        out.print(f"secret  {show.printable(secret.reveal())}", soft_wrap=True)
+    _print_secrets(subscription)
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @click.option("--secrets", is_flag=True, help="Show secrets and the values of headers too.")
 @store_option
 @json_option
-def subscriptions(*, secrets: bool, store: str | None, as_json: bool) -> None:
-    """List the subscriptions.
+@click.pass_context
+def subscriptions(ctx: click.Context, *, secrets: bool, store: str | None, as_json: bool) -> None:
+    """List the subscriptions, or change one.
 
     Those of the settings come first, then those of the store.
     """
+    if ctx.invoked_subcommand is None:
+        _list(secrets=secrets, store=store, as_json=as_json)
+    elif secrets or store or as_json:
+        # Left out in silence, they would change another store than the one that was meant.
+        given = f"{ctx.command_path} {ctx.invoked_subcommand}"
+        raise click.UsageError(f"options go behind the subcommand: {given} ID --store URL")
+
+
+def _list(*, secrets: bool, store: str | None, as_json: bool) -> None:
     columns = ["id", "events", "url", "owner", "state", *(["secrets"] if secrets else [])]
     with open_durable(with_store(store)) as thorn:
         show.print_items(
@@ -80,6 +91,60 @@ def subscriptions(*, secrets: bool, store: str | None, as_json: bool) -> None:
             as_json=as_json,
             nothing="there are no subscriptions; `thornsdk subscribe` makes one",
         )
+
+
+@subscriptions.command()
+@click.argument("subscription_id", type=click.UUID)
+@store_option
+@json_option
+def enable(subscription_id: UUID, *, store: str | None, as_json: bool) -> None:
+    """Send to a subscription again that was disabled."""
+    with open_durable(with_store(store)) as thorn:
+        subscription = thorn.enable(subscription_id)
+    if as_json:
+        show.print_json(_fields(subscription, secrets=False))
+    else:
+        show.console().print(f"enabled {subscription_id}")
+
+
+@subscriptions.command()
+@click.argument("subscription_id", type=click.UUID)
+@click.option("--why", default="on request", show_default=True, help="The reason, for logs and listings.")
+@store_option
+@json_option
+def disable(subscription_id: UUID, *, why: str, store: str | None, as_json: bool) -> None:
+    """Send nothing more to a subscription, until it is enabled."""
+    with open_durable(with_store(store)) as thorn:
+        subscription = thorn.disable(subscription_id, why)
+    if as_json:
+        show.print_json(_fields(subscription, secrets=False))
+    else:
+        show.console().print(f"disabled {subscription_id}: {show.printable(why)}", soft_wrap=True)
+
+
+@subscriptions.command()
+@click.argument("subscription_id", type=click.UUID)
+@click.option("--secret", help="The new one; without it, one is made.")
+@click.option(
+    "--keep-old-for",
+    type=click.IntRange(0, _LONGEST_KEPT),
+    default=24,
+    show_default=True,
+    metavar="HOURS",
+    help="How long the secrets before it sign; 0 ends them at once.",
+)
+@store_option
+@json_option
+def rotate_secret(
+    subscription_id: UUID, *, secret: str | None, keep_old_for: int, store: str | None, as_json: bool
+) -> None:
+    """Give a subscription a new secret. Prints it: the subscriber needs it."""
+    with open_durable(with_store(store)) as thorn:
+        subscription = thorn.rotate_secret(subscription_id, secret, timedelta(hours=keep_old_for))
+    if as_json:
+        show.print_json(_fields(subscription, secrets=True))
+    else:
+        _print_secrets(subscription)
 
 
 @click.command()
@@ -96,6 +161,20 @@ def unsubscribe(subscription_id: UUID, store: str | None, *, as_json: bool) -> N
         show.console().print(f"removed {subscription_id}")
 
 
+def _print_secrets(subscription: Subscription) -> None:
+    out = show.console()
+    out.print(f"id      {subscription.id}")
+    for secret in subscription.secrets:
+        out.print(f"secret  {show.printable(secret.reveal())}", soft_wrap=True)
+    if subscription.old_secrets:
+        last = max(old.until for old in subscription.old_secrets)
+        out.print(f"old     valid until {show.moment(last)}")
+
+
+def _old_secret(old: OldSecret) -> str:
+    return f"{old.secret.reveal()} (until {show.moment(old.until)})"
+
+
 def _row(one: Subscription, *, secrets: bool) -> list[show.Cell]:
     active = Text("active", "green")
     disabled = Text(f"disabled: {show.printable(one.disabled)}", "red")
@@ -106,7 +185,10 @@ def _row(one: Subscription, *, secrets: bool) -> list[show.Cell]:
         one.owner or "",
         active if one.active else disabled,
     ]
-    return [*cells, ", ".join(secret.reveal() for secret in one.secrets)] if secrets else cells
+    if not secrets:
+        return cells
+    shown = [*(secret.reveal() for secret in one.secrets), *map(_old_secret, one.old_secrets)]
+    return [*cells, ", ".join(shown)]
 
 
 def _fields(one: Subscription, *, secrets: bool) -> dict[str, object]:
@@ -122,5 +204,8 @@ def _fields(one: Subscription, *, secrets: bool) -> dict[str, object]:
     }
     if secrets:
         fields["secrets"] = [secret.reveal() for secret in one.secrets]
+        fields["old_secrets"] = [
+            {"secret": old.secret.reveal(), "until": old.until.isoformat()} for old in one.old_secrets
+        ]
         fields["headers"] = dict(one.headers)
     return fields

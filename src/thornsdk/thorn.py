@@ -236,8 +236,8 @@ class Thorn:
         Args:
             patterns: The events that are wanted, one pattern or several, such as ``order.*``.
             url: Where the requests go.
-            secret: What they are signed with; several while they are rotated, the current one first. With
-                None, one is made: ``subscription.secrets[0].reveal()`` gives it.
+            secret: What they are signed with; where there are several, the current one first. With None, one
+                is made: ``subscription.secrets[0].reveal()`` gives it.
             owner: The tenant that the subscription belongs to.
             content_type: How payloads are written; by default the first content type of the pipeline.
             digest: The hash function of ``Hook-HMAC``.

@@ -199,6 +199,17 @@ def test_an_interrupt_in_the_middle_leaves_nothing_of_one_call_to_the_next(
     assert len(list(transport.send_many(request_to(endpoint.url) for _ in range(3)))) == 3
 
 
+def test_what_was_settled_when_an_interrupt_came_is_not_settled_again(
+    endpoint: Endpoint, transport: CurlTransport
+) -> None:
+    transport.send(request_to(endpoint.url))
+    (loop,) = transport._idle
+    (done,) = loop._idle[None]
+    loop._messages.append((done.curl, Transfer.succeeded))
+    requests = [request_to(endpoint.url) for _ in range(3)]
+    assert {id(one.request) for one in transport.send_many(requests)} == {id(one) for one in requests}
+
+
 def busy_loop(endpoint: Endpoint, transport: CurlTransport) -> Iterator[Exchange]:
     """Gives the results of requests of which most are in flight."""
     results = transport.send_many(request_to(endpoint.url) for _ in range(8))
@@ -384,6 +395,7 @@ def failure(code: int, **given: object) -> Failure:
 @pytest.mark.parametrize(
     ("said", "reason"),
     [
+        (failure(pycurl.E_OPERATION_TIMEDOUT), Reason.TIMEOUT),
         (failure(pycurl.E_COULDNT_RESOLVE_PROXY), Reason.NAME_NOT_RESOLVED),
         (failure(pycurl.E_COULDNT_RESOLVE_HOST), Reason.NAME_NOT_RESOLVED),
         (failure(pycurl.E_COULDNT_CONNECT, os_error=errno.ENETUNREACH), Reason.UNREACHABLE),

@@ -140,6 +140,7 @@ def test_nothing_that_listens_is_told_in_words(pooled: PooledTransport) -> None:
         ),
         (b"", Reason.CONNECTION_LOST, BROKE),
         (HEAD + b"Content-Length: 9\r\n\r\nab", Reason.CONNECTION_LOST, BROKE),
+        (HEAD + b"Connection: close\r\nContent-Length: 9\r\n\r\nab", Reason.CONNECTION_LOST, BROKE),
     ],
 )
 def test_a_broken_answer_says_in_words_what_is_wrong(
@@ -170,6 +171,13 @@ def test_what_cannot_be_brought_about_here_has_its_reason_too(
 ) -> None:
     error = translate(raised, Timings(total=1))
     assert (error.reason, error.detail, error.timings) == (expected, detail, Timings(total=1))
+
+
+def test_what_urllib3_wraps_has_the_reason_of_what_is_inside() -> None:
+    wrapped = ProtocolError("hidden")
+    wrapped.__cause__ = ConnectionResetError()
+    error = translate(wrapped, Timings(total=1))
+    assert (error.reason, error.detail) == (Reason.CONNECTION_LOST, BROKE)
 
 
 def test_a_deadline_that_has_passed_leaves_no_time() -> None:

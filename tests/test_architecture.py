@@ -31,6 +31,8 @@ FLOORS = {
     "pipeline": 5,
     "logs": 5,
     "planned": 5,
+    "leases": 5,
+    "claims": 5,
     "run": 5,
     "engine": 5,
     "static": 6,

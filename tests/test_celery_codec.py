@@ -96,6 +96,7 @@ def records(draw: st.DrawFn) -> DeliveryRecord:
         message_id=draw(st.uuids()),
         event=draw(texts),
         sender=draw(names),
+        owner=draw(names),
         subscription_id=draw(st.uuids()),
         origin=draw(texts),
         content_type=draw(texts),

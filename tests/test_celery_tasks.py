@@ -206,7 +206,7 @@ def test_what_breaks_is_told_without_the_text_of_the_error(
     class BrokenStore(MemoryStore):
         identity = "a store"  # type: ignore[assignment]  # that of memory has none
 
-        def claim_due(self, now: datetime, until: datetime, limit: int) -> list[DeliveryRecord]:
+        def claim_due(self, *_: object, **__: object) -> list[DeliveryRecord]:
             raise LookupError("the text of this error is told nowhere")
 
     pipeline = make_pipeline([RecordingTransport()], store=BrokenStore())

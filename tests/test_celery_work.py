@@ -715,6 +715,26 @@ def test_a_sweep_publishes_each_overdue_delivery_once(open_worker: OpenWorker, c
     assert worker.sweep() == []
 
 
+def test_a_sweep_finds_what_a_worker_had_taken_and_did_not_end(
+    flaky: Endpoint, open_worker: OpenWorker, clock: FakeClock
+) -> None:
+    worker = open_worker(flaky)
+    worker.thorn.subscribe("order.*", flaky.url)
+    (batch,) = worker.fanned_out()
+    (resume,) = worker.do(batch)
+    clock.advance(5)
+    ((key, number),) = [(UUID(key), number) for key, number in resume.document["deliveries"]]
+    assert worker.thorn.deliverer.take(key, number, timeout=5.0) is not None
+    clock.advance(5 + 60 + GRACE)
+    (anew,) = worker.sweep()
+    assert anew.document["deliveries"] == [[str(key), number + 1]]
+    (pending,) = worker.thorn.deliveries(DeliveryState.PENDING)
+    assert pending.lease is None
+    worker.do(anew)
+    assert [one.number for one in worker.thorn.attempts(key)] == [1, 2, 3]
+    assert worker.thorn.attempts(key)[-1].outcome.kind is OutcomeKind.DELIVERED
+
+
 def test_what_a_sweep_found_is_found_again_if_that_task_is_lost_too(
     open_worker: OpenWorker, clock: FakeClock
 ) -> None:

@@ -17,7 +17,7 @@ import thornsdk_plugins
 from conftest import OpenEndpoint, OpenThorn
 from support.endpoint import Endpoint, answers
 from support.examples import Web
-from thornsdk import OutcomeKind, Plugin, Reason, Timings, errors, logs, receive
+from thornsdk import DeliveryState, OutcomeKind, Plugin, Reason, Timings, errors, logs, receive
 from thornsdk.settings import setting_fields, setting_name
 
 ROOT = Path(__file__).parents[1]
@@ -65,10 +65,10 @@ def test_every_setting_stands_in_the_reference_with_what_it_takes(built: Path) -
         assert str(one.metadata["takes"]).replace("`", "") in page
 
 
-def test_every_outcome_and_every_reason_stands_in_the_reference(built: Path) -> None:
+def test_every_outcome_every_reason_and_every_state_stands_in_the_reference(built: Path) -> None:
     page = html(built, "reference/outcomes")
     cells = set(re.findall(r'<td><p><code[^>]*><span class="pre">(\w+)</span></code></p></td>', page))
-    assert cells == {*OutcomeKind, *Reason}
+    assert cells == {*OutcomeKind, *Reason, *DeliveryState}
 
 
 @pytest.mark.parametrize("name", thornsdk.__all__)

@@ -1,6 +1,8 @@
 import logging
+import threading
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
 from datetime import timedelta
 from typing import cast
 from uuid import UUID
@@ -10,6 +12,7 @@ from attrs import evolve
 
 from conftest import FakeClock, OpenEndpoint
 from support.endpoint import Handler, Seen
+from support.records import until
 from support.stages import (
     NOW,
     TERMS,
@@ -33,6 +36,7 @@ from thornsdk import (
     DeliveryState,
     Dispatch,
     Exchange,
+    Lease,
     OutcomeKind,
     Pipeline,
     Reason,
@@ -84,8 +88,8 @@ class House:
             static=lambda event, sender: self.static,
             terms=lambda event: terms if event.startswith("order.") else None,
             general_terms=terms,
-            longest_timeout=lambda: terms.timeout,
             requirements=lambda event: frozenset(),
+            holder=lambda: "here",
         )
         conditions = Conditions(
             pipeline=self.pipeline,
@@ -432,6 +436,75 @@ def test_what_one_has_claimed_no_other_takes_until_the_claim_ends() -> None:
     assert len(list(house.engine.run_due())) == 1
 
 
+def test_what_is_claimed_is_leased_for_six_timeouts_and_a_little_more() -> None:
+    def look(request: Request) -> Response:
+        seen.append(house.store.delivery(request.id))
+        return Response(status=500)
+
+    seen: list[DeliveryRecord | None] = []
+    house = House(RecordingTransport(look), make_subscription())
+    house.send()
+    house.clock.advance(60)
+    list(house.engine.run_due())
+    assert seen[1] is not None
+    assert (seen[1].state, seen[1].lease) == (DeliveryState.LEASED, Lease("here"))
+    assert seen[1].next_attempt_at == house.clock() + timedelta(seconds=6 * 3 + 10)
+
+
+def test_what_comes_of_an_attempt_ends_its_lease() -> None:
+    house = House(RecordingTransport(says_status(500)), make_subscription())
+    house.send()
+    house.clock.advance(60)
+    (record,) = house.engine.run_due()
+    assert (record.lease, house.state(record)) == (None, DeliveryState.PENDING)
+
+
+def test_what_could_outlast_its_lease_is_put_back_and_claimed_anew() -> None:
+    def dawdle(request: Request) -> Response:
+        house.clock.advance(14)  # After that, a lease of 28 seconds has less than five timeouts left.
+        return Response(status=500)
+
+    transport = RecordingTransport(dawdle)
+    house = House(transport, *(make_subscription(number) for number in range(1, 4)))
+    house.send()
+    house.clock.advance(60)
+    assert [one.last.number for one in house.engine.run_due()] == [2, 2, 2]
+    assert len(transport.requests) == 6
+    history = [house.store.attempts(one.id) for one in house.store.deliveries()]
+    assert {tuple(attempt.outcome.reason for attempt in one) for one in history} == {(Reason.STATUS,) * 2}
+
+
+def test_a_receiver_that_hangs_does_not_hold_up_what_is_claimed_later(open_endpoint: OpenEndpoint) -> None:
+    others = threading.Event()
+
+    def behave(handler: Handler, seen: Seen) -> None:
+        if seen.path == "/hooks/1":
+            others.wait(20)
+        elif len(endpoint.seen) >= 350:
+            others.set()
+        handler.answer(200)
+
+    endpoint = open_endpoint(behave)
+    subscriptions = [make_subscription(number, url=f"{endpoint.url}/{number}") for number in range(1, 351)]
+    rules = AddressRules(["127.0.0.0/8"], ports={endpoint.port})
+    with closing(PooledTransport(concurrency=8)) as transport:
+        house = House(transport, *subscriptions, rules=rules, terms=evolve(TERMS, timeout=30.0))
+        list(house.engine.keep(house.dispatch(), "no broker"))
+        found = list(house.engine.run_due())
+    assert others.is_set()
+    assert Counter(one.kind for one in found) == {OutcomeKind.DELIVERED: 350}
+
+
+def test_many_that_cannot_be_attempted_are_all_given_and_hold_up_no_other() -> None:
+    house = House(RecordingTransport(says_status(500)), *(make_subscription(n) for n in range(1, 351)))
+    house.send()
+    for number in range(1, 341):
+        house.store.remove(UUID(int=number))
+    house.clock.advance(60)
+    found = Counter(one.last.outcome.reason for one in house.engine.run_due())
+    assert found == {Reason.UNSUBSCRIBED: 340, Reason.STATUS: 10}
+
+
 def test_retries_go_out_in_origin_order() -> None:
     transport = RecordingTransport(failing_first(3))
     urls = ("https://c.example/", "https://a.example/", "https://b.example/")
@@ -462,7 +535,7 @@ def test_a_retry_for_a_subscription_that_has_ended_is_given_up_unsent(
     assert (record.kind, record.last.outcome.reason) == (OutcomeKind.FAILED, Reason.UNSUBSCRIBED)
     assert (record.last.number, record.last.detail) == (2, "the subscription was removed or disabled")
     assert len(transport.requests) == 1
-    assert house.state(record) is DeliveryState.FAILED
+    assert house.state(record) is DeliveryState.CANCELLED
 
 
 def test_a_retry_goes_to_the_subscription_as_it_is_now() -> None:
@@ -532,7 +605,7 @@ def test_what_is_pending_for_a_subscription_that_is_removed_is_given_up() -> Non
     house = House(RecordingTransport(says_status(500)), make_subscription(1), make_subscription(2))
     first, second = sorted(house.send(), key=lambda one: one.subscription_id)
     house.engine.give_up(UUID(int=1))
-    assert (house.state(first), house.state(second)) == (DeliveryState.FAILED, DeliveryState.PENDING)
+    assert (house.state(first), house.state(second)) == (DeliveryState.CANCELLED, DeliveryState.PENDING)
 
 
 def test_a_retry_for_a_subscriber_and_an_event_that_are_not_known_here_stays_pending(
@@ -545,7 +618,9 @@ def test_a_retry_for_a_subscriber_and_an_event_that_are_not_known_here_stays_pen
     house.clock.advance(60)
     (left,) = house.engine.run_due()
     assert (left.last.number, left.kind) == (1, OutcomeKind.RETRY)
+    assert left.next_attempt_at == house.clock() + timedelta(seconds=60)
     assert house.state(first) is DeliveryState.PENDING
+    assert [one.number for one in house.store.attempts(first.id)] == [1]
     assert "delivery.left" in caplog.text
 
 
@@ -558,6 +633,29 @@ def test_a_static_subscriber_that_breaks_costs_no_other_its_retry(caplog: pytest
     attempts = {one.subscription_id.int: one.last.number for one in house.engine.run_due()}
     assert attempts == {1: 1, 2: 2}
     assert "a callable broke" in caplog.text
+
+
+def test_what_is_left_here_while_another_process_attempts_it_stays_with_that_one() -> None:
+    house = House(RecordingTransport(says_status(500)), make_subscription())
+    (first,) = house.send()
+    taken = lost(house, lost(house, first))
+    house.store.remove(UUID(int=1))
+    house.static = BrokenList()
+    (left,) = house.engine.resume([first])
+    assert left.last.number == 1
+    assert house.store.delivery(first.id) == taken
+
+
+def test_what_is_attempted_when_its_subscription_is_removed_is_given_up_unless_it_arrives() -> None:
+    house = House(RecordingTransport(says_status(500)), make_subscription(1), make_subscription(2))
+    first, second = house.send()
+    for one in (first, second):
+        lost(house, one)
+        house.engine.give_up(one.subscription_id)
+    assert [house.state(one) for one in (first, second)] == [DeliveryState.CANCELLED] * 2
+    house.store.record(evolve(first, last=evolve(make_record().last, number=2)))
+    house.store.record(evolve(second, last=evolve(second.last, number=2)))
+    assert [house.state(one) for one in (first, second)] == [DeliveryState.DELIVERED, DeliveryState.CANCELLED]
 
 
 def test_410_disables_a_subscription_whose_callable_broke_since() -> None:
@@ -607,7 +705,7 @@ def test_a_delivery_that_is_taken_counts_as_lost_until_it_is_told_what_came_of_i
     house = House(RecordingTransport(says_status(500)), make_subscription())
     (first,) = house.send()
     left = lost(house, first)
-    assert (left.state, left.last.outcome.reason) == (DeliveryState.PENDING, Reason.WORKER_LOST)
+    assert (left.state, left.last.outcome.reason) == (DeliveryState.LEASED, Reason.WORKER_LOST)
     assert (left.last.number, left.body) == (2, first.body)
     assert left.next_attempt_at == NOW + timedelta(seconds=3 + 60)
 
@@ -616,7 +714,8 @@ def test_who_takes_a_delivery_is_told_what_was_known_of_it() -> None:
     house = House(RecordingTransport(says_status(500)), make_subscription())
     (first,) = house.send()
     assert first.next_attempt_at is not None
-    assert house.engine.take(first.id, 2, timeout=3.0) == first
+    known = house.store.delivery(first.id)
+    assert house.engine.take(first.id, 2, timeout=3.0) == known
 
 
 def test_each_attempt_of_a_delivery_is_taken_once() -> None:
@@ -641,7 +740,7 @@ class Contested(MemoryStore):
 
     def delivery(self, delivery_id: UUID) -> DeliveryRecord | None:
         seen = super().delivery(delivery_id)
-        self.claim_due(NOW + timedelta(days=1), NOW + timedelta(days=2), 1)
+        self.claim_due(NOW + timedelta(days=1), 1, until(NOW + timedelta(days=2)))
         return seen
 
 
@@ -720,7 +819,7 @@ def test_what_cannot_be_queued_is_kept_for_each_subscription_and_is_due_at_once(
         assert (record.kind, record.last.outcome.reason) == (OutcomeKind.RETRY, Reason.NOT_QUEUED)
         assert (record.last.number, record.next_attempt_at) == (0, NOW)
         assert record.last.detail == "no broker"
-        assert house.store.delivery(record.id) == record
+        assert house.store.delivery(record.id) == evolve(record, accepted_at=NOW)
     assert transport.requests == []
 
 

@@ -137,6 +137,13 @@ def test_a_result_tells_what_was_sent_and_what_came_back() -> None:
     assert attempt.outcome.retry_at == NOW + timedelta(seconds=60)
 
 
+def test_a_result_keeps_the_address_and_how_the_answer_began() -> None:
+    answer = Response(status=500, body=b"x" * 5000, address="192.0.2.1")
+    (record,) = run(RecordingTransport(lambda request: answer), plans(1))
+    assert record.last.address == "192.0.2.1"
+    assert (record.last.answer, record.last.response_bytes) == (b"x" * 1024, 5000)
+
+
 def test_an_error_of_the_transport_is_a_result_with_its_reason_and_detail() -> None:
     transport = RecordingTransport(raises(TransportError(Reason.TIMEOUT, "no answer in 3 s")))
     (record,) = run(transport, plans(1))

@@ -14,8 +14,15 @@ from uuid import uuid4
 import pytest
 from attrs import evolve
 
-from support.records import MINUTE, NOW, delivery, subscription
-from thornsdk import Audience, DeliveryState, covering
+from support.records import MINUTE, NOW, delivery, in_state, subscription, until
+from thornsdk import (
+    Audience,
+    DeliveryFilter,
+    DeliveryRecord,
+    DeliveryState,
+    EventPattern,
+    covering,
+)
 from thornsdk.errors import (
     ClosedError,
     ConfigurationError,
@@ -47,7 +54,7 @@ def store(path: Path) -> Iterator[SqliteStore]:
 
 _BEGIN = """
 import sys
-from support.records import MINUTE, NOW, delivery, subscription
+from support.records import MINUTE, NOW, delivery, subscription, until
 from thornsdk_plugins.sqlite import SqliteStore
 store = SqliteStore(sys.argv[1])
 """
@@ -344,7 +351,7 @@ def test_an_error_that_sqlite_gives_no_name_to_is_told(store: SqliteStore) -> No
         lambda store: list(store.subscriptions()),
         lambda store: list(store.matching(EVENT)),
         lambda store: list(store.deliveries()),
-        lambda store: store.claim_due(NOW, NOW, 1),
+        lambda store: store.claim_due(NOW, 1, until(NOW)),
         lambda store: store.take(uuid4(), NOW, delivery(due=NOW)),
         lambda store: store.identity,
     ],
@@ -451,7 +458,7 @@ def test_processes_claim_each_delivery_once(store: SqliteStore, path: Path, star
         store.record(one := delivery(due=NOW))
         ids.add(str(one.id))
     script = """
-while claimed := store.claim_due(NOW, NOW + MINUTE, 3):
+while claimed := store.claim_due(NOW, 3, until(NOW + MINUTE)):
     for one in claimed:
         print(one.id)
 store.close()
@@ -569,8 +576,15 @@ def plans(store: SqliteStore, read: Callable[[], object]) -> list[str]:
         lambda store: list(store.matching(Audience(event="order.created", broadcast=True))),
         lambda store: list(store.subscriptions()),
         lambda store: list(store.deliveries()),
-        lambda store: list(store.deliveries(DeliveryState.DELIVERED)),
-        lambda store: store.claim_due(NOW, NOW + MINUTE, 5),
+        lambda store: list(store.deliveries(in_state(DeliveryState.DELIVERED))),
+        lambda store: list(store.deliveries(in_state(DeliveryState.PENDING, DeliveryState.LEASED))),
+        lambda store: list(store.deliveries(DeliveryFilter(subscription_id=uuid4()))),
+        lambda store: list(store.deliveries(DeliveryFilter(owner="tenant"))),
+        lambda store: list(store.deliveries(DeliveryFilter(since=NOW, before=NOW + MINUTE))),
+        lambda store: list(store.deliveries(DeliveryFilter(event=EventPattern("order.*")))),
+        lambda store: store.claim_due(NOW, 5, until(NOW + MINUTE)),
+        lambda store: store.claim_due(NOW, 5, until(NOW + MINUTE), uuid4()),
+        lambda store: store.attempts(uuid4()),
         lambda store: store.find(uuid4()),
         lambda store: store.change(uuid4(), lambda known: known),
         lambda store: store.delivery(uuid4()),
@@ -614,12 +628,71 @@ def test_a_row_that_cannot_be_read_is_named_without_what_stands_in_it(path: Path
     assert str(of_delivery.value) == f"the delivery {two.id} {told}"
 
 
+def test_what_is_due_is_found_by_its_time_however_much_is_pending(store: SqliteStore) -> None:
+    of_one = uuid4()
+    store.accept(delivery(due=NOW + MINUTE) for _ in range(2000))
+    store.accept(evolve(delivery(due=NOW), message_id=of_one) for _ in range(150))
+    found = plans(store, lambda: store.claim_due(NOW, 100, until(NOW + MINUTE)))
+    found_of_one = plans(store, lambda: store.claim_due(NOW, 100, until(NOW + MINUTE), of_one))
+    assert found[0] == "SEARCH deliveries USING INDEX deliveries_due (due_at<?)"
+    assert found_of_one[0] == "SEARCH deliveries USING INDEX deliveries_due_of (message_id=? AND due_at<?)"
+    assert [one.split(" USING")[0] for one in (*found[1:], *found_of_one[1:])] == ["SEARCH bodies"] * 2
+
+
+def spoil(path: Path, *records: DeliveryRecord) -> None:
+    """Makes that deliveries cannot be read."""
+    for one in records:
+        raw(path, f"UPDATE deliveries SET attempt = 'hush' WHERE id = '{one.id}'")
+
+
 def test_a_due_delivery_that_cannot_be_read_holds_up_no_other(store: SqliteStore, path: Path) -> None:
-    bad, good = delivery(due=NOW), delivery(due=NOW)
-    store.record(bad)
-    store.record(good)
-    raw(path, f"UPDATE deliveries SET attempt = 'hush' WHERE id = '{bad.id}'")
-    assert [one.id for one in store.claim_due(NOW, NOW + MINUTE, 10)] == [good.id]
-    raw(path, f"DELETE FROM deliveries WHERE id = '{good.id}'")
+    bad, *good = (delivery(due=NOW) for _ in range(4))
+    store.accept([bad, *good])
+    spoil(path, bad)
+    claimed = [one.id for _ in range(3) for one in store.claim_due(NOW, 2, until(NOW + MINUTE))[:1]]
+    assert sorted(claimed) == sorted(one.id for one in good)
+
+
+def test_due_deliveries_that_cannot_be_read_are_told_when_nothing_else_is_due(
+    store: SqliteStore, path: Path
+) -> None:
+    bad = delivery(due=NOW)
+    store.accept([bad])
+    spoil(path, bad)
     with pytest.raises(StoreDamaged, match=f"the delivery {bad.id} in the store cannot be read"):
-        store.claim_due(NOW + MINUTE, NOW + 2 * MINUTE, 10)
+        store.claim_due(NOW, 10, until(NOW + MINUTE))
+    assert store.claim_due(NOW + 59 * MINUTE, 10, until(NOW + 99 * MINUTE)) == []
+    with pytest.raises(StoreDamaged):
+        store.claim_due(NOW + 60 * MINUTE, 10, until(NOW + 99 * MINUTE))
+
+
+def test_many_deliveries_that_cannot_be_read_do_not_hold_up_the_next_claim(
+    store: SqliteStore, path: Path
+) -> None:
+    bad, good = [delivery(due=NOW) for _ in range(3)], delivery(due=NOW + MINUTE)
+    store.accept([*bad, good])
+    spoil(path, *bad)
+    with pytest.raises(StoreDamaged):
+        store.claim_due(NOW + MINUTE, 3, until(NOW + 2 * MINUTE))
+    assert store.claim_due(NOW + MINUTE, 3, until(NOW + 2 * MINUTE)) == [good]
+
+
+def test_a_history_that_cannot_be_read_is_named_without_what_stands_in_it(
+    store: SqliteStore, path: Path
+) -> None:
+    one = delivery()
+    store.record(one)
+    spoil(path, one)
+    with pytest.raises(StoreDamaged) as caught:
+        store.attempts(one.id)
+    assert str(caught.value) == (
+        f"the history of the delivery {one.id} in the store cannot be read; mend or remove its row"
+    )
+
+
+def test_where_the_disk_is_full_nothing_is_accepted(store: SqliteStore, path: Path) -> None:
+    fill(store)
+    with pytest.raises(StoreFull):
+        store.accept(evolve(delivery(due=NOW), body=b"x" * 1000) for _ in range(100))
+    assert list(store.deliveries()) == []
+    assert raw(path, "SELECT count(*) FROM bodies") == [0]

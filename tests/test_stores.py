@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
@@ -15,12 +16,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conftest import OpenEndpoint, OpenThorn
-from support.records import MINUTE, NOW, delivery, subscription
+from support.records import MINUTE, NOW, delivery, in_state, lost, subscription, until
 from thornsdk import (
     Attempt,
     Audience,
+    DeliveryFilter,
     DeliveryRecord,
     DeliveryState,
+    EventPattern,
+    Lease,
     OldSecret,
     Outcome,
     OutcomeKind,
@@ -298,7 +302,11 @@ def test_a_delivery_is_found_as_it_was_recorded(store: Store) -> None:
             response_bytes=2,
             reused=True,
             timings=Timings(total=1.5, tls=0.25),
+            address="2001:db8::1",
+            answer=bytes(range(256)),
         ),
+        owner="tenant 'ü",
+        lease=Lease("host:1:token"),
     )
     store.record(whole)
     assert store.delivery(whole.id) == whole
@@ -309,7 +317,7 @@ def test_times_of_other_zones_are_the_same_moments(store: Store) -> None:
     one = delivery(at=NOW.astimezone(tokyo), due=(NOW + MINUTE).astimezone(tokyo))
     store.record(one)
     assert store.delivery(one.id) == one
-    assert [due.id for due in store.claim_due(NOW + MINUTE, NOW + 2 * MINUTE, 9)] == [one.id]
+    assert [due.id for due in store.claim_due(NOW + MINUTE, 9, until(NOW + 2 * MINUTE))] == [one.id]
 
 
 def test_a_delivery_that_is_not_there_is_not_found(store: Store) -> None:
@@ -322,16 +330,16 @@ def test_a_later_attempt_replaces_the_one_before(store: Store) -> None:
     store.record(pending)
     store.record(done)
     assert list(store.deliveries()) == [done]
-    assert list(store.deliveries(DeliveryState.PENDING)) == []
-    assert store.claim_due(NOW + 9 * MINUTE, NOW + 10 * MINUTE, 9) == []
+    assert list(store.deliveries(in_state(DeliveryState.PENDING))) == []
+    assert store.claim_due(NOW + 9 * MINUTE, 9, until(NOW + 10 * MINUTE)) == []
 
 
 def test_a_delivery_that_is_replayed_is_pending_again(store: Store) -> None:
     failed = delivery(OutcomeKind.FAILED)
     store.record(failed)
     store.record(evolve(failed, last=delivery(due=NOW).last))
-    assert [one.id for one in store.deliveries(DeliveryState.PENDING)] == [failed.id]
-    assert list(store.deliveries(DeliveryState.FAILED)) == []
+    assert [one.id for one in store.deliveries(in_state(DeliveryState.PENDING))] == [failed.id]
+    assert list(store.deliveries(in_state(DeliveryState.FAILED))) == []
 
 
 def test_deliveries_come_latest_first(store: Store) -> None:
@@ -351,13 +359,24 @@ def test_deliveries_at_the_same_moment_are_all_given(store: Store) -> None:
     assert (len(given), set(given)) == (450, ids)
 
 
+def in_every_state(at: datetime) -> list[DeliveryRecord]:
+    """One delivery in each state, with an attempt of that time."""
+    pending, cancelled = delivery(at=at, due=NOW), delivery(OutcomeKind.FAILED, at)
+    unsubscribed = Outcome(OutcomeKind.FAILED, Reason.UNSUBSCRIBED)
+    return [
+        pending,
+        evolve(delivery(at=at, due=NOW), lease=Lease("here")),
+        evolve(cancelled, last=evolve(cancelled.last, outcome=unsubscribed)),
+        *(delivery(kind, at) for kind in OutcomeKind if kind is not OutcomeKind.RETRY),
+    ]
+
+
 @pytest.mark.parametrize("state", list(DeliveryState))
 def test_deliveries_of_one_state_are_given_alone(store: Store, state: DeliveryState) -> None:
-    for kind in OutcomeKind:
-        due = NOW if kind is OutcomeKind.RETRY else None
-        for minute in range(2):
-            store.record(delivery(kind, NOW + minute * MINUTE, due))
-    given = list(store.deliveries(state))
+    for minute in range(2):
+        for one in in_every_state(NOW + minute * MINUTE):
+            store.record(one)
+    given = list(store.deliveries(in_state(state)))
     assert [one.state for one in given] == [state] * 2
     assert given[0].last.started_at > given[1].last.started_at
 
@@ -380,32 +399,27 @@ def test_what_is_due_is_claimed_longest_due_first(store: Store) -> None:
     store.record(delivery(OutcomeKind.FAILED))
     for one in records:
         store.record(one)
-    claimed = store.claim_due(NOW + 2 * MINUTE, NOW + 10 * MINUTE, 10)
+    claimed = store.claim_due(NOW + 2 * MINUTE, 10, until(NOW + 10 * MINUTE))
     assert [one.id for one in claimed] == [records[1].id, records[2].id, records[0].id]
 
 
 def test_no_more_is_claimed_than_is_asked_for(store: Store) -> None:
     for _ in range(5):
         store.record(delivery(due=NOW))
-    claims = [len(store.claim_due(NOW, NOW + MINUTE, limit)) for limit in (2, 2, 2, 2)]
+    claims = [len(store.claim_due(NOW, limit, until(NOW + MINUTE))) for limit in (2, 2, 2, 2)]
     assert claims == [2, 2, 1, 0]
-    assert store.claim_due(NOW + MINUTE, NOW + 2 * MINUTE, 0) == []
+    assert store.claim_due(NOW + MINUTE, 0, until(NOW + 2 * MINUTE)) == []
 
 
 def test_what_is_claimed_is_due_again_when_the_claim_has_ended(store: Store) -> None:
     one = delivery(due=NOW)
     store.record(one)
-    assert [claimed.id for claimed in store.claim_due(NOW, NOW + MINUTE, 1)] == [one.id]
+    assert [claimed.id for claimed in store.claim_due(NOW, 1, until(NOW + MINUTE))] == [one.id]
     found = store.delivery(one.id)
     assert found is not None
     assert found.next_attempt_at == NOW + MINUTE
-    assert store.claim_due(NOW + MINUTE - timedelta(microseconds=1), NOW + 2 * MINUTE, 1) == []
-    assert [claimed.id for claimed in store.claim_due(NOW + MINUTE, NOW + 2 * MINUTE, 1)] == [one.id]
-
-
-def lost(record: DeliveryRecord, due: datetime) -> DeliveryRecord:
-    """What is known of a delivery that somebody takes and never tells of again."""
-    return evolve(record, last=evolve(delivery(at=NOW + MINUTE, due=due).last, number=record.last.number + 1))
+    assert store.claim_due(NOW + MINUTE - timedelta(microseconds=1), 1, until(NOW + 2 * MINUTE)) == []
+    assert [claimed.id for claimed in store.claim_due(NOW + MINUTE, 1, until(NOW + 2 * MINUTE))] == [one.id]
 
 
 def test_what_is_due_at_just_that_moment_is_taken(store: Store) -> None:
@@ -417,13 +431,13 @@ def test_what_is_due_at_just_that_moment_is_taken(store: Store) -> None:
     assert (store.delivery(one.id), store.delivery(other.id)) == (taken, other)
 
 
-def test_what_is_taken_is_pending_and_due_when_it_says(store: Store) -> None:
+def test_what_is_taken_is_leased_and_due_when_it_says(store: Store) -> None:
     one = delivery(due=NOW)
     store.record(one)
     store.take(one.id, NOW, lost(one, NOW + 2 * MINUTE))
-    assert [pending.id for pending in store.deliveries(DeliveryState.PENDING)] == [one.id]
-    assert store.claim_due(NOW + MINUTE, NOW + 9 * MINUTE, 9) == []
-    assert [due.id for due in store.claim_due(NOW + 2 * MINUTE, NOW + 9 * MINUTE, 9)] == [one.id]
+    assert [leased.id for leased in store.deliveries(in_state(DeliveryState.LEASED))] == [one.id]
+    assert store.claim_due(NOW + MINUTE, 9, until(NOW + 9 * MINUTE)) == []
+    assert [due.id for due in store.claim_due(NOW + 2 * MINUTE, 9, until(NOW + 9 * MINUTE))] == [one.id]
 
 
 @pytest.mark.parametrize("other", [-timedelta(microseconds=1), timedelta(microseconds=1), MINUTE])
@@ -438,7 +452,7 @@ def test_what_was_taken_or_claimed_is_not_taken_again_at_the_same_moment(store: 
     one, other = delivery(due=NOW), delivery(due=NOW + MINUTE)
     store.record(one)
     store.record(other)
-    store.claim_due(NOW, NOW + 2 * MINUTE, 1)
+    store.claim_due(NOW, 1, until(NOW + 2 * MINUTE))
     assert store.take(one.id, NOW, lost(one, NOW + 3 * MINUTE)) is False
     assert store.take(other.id, NOW + MINUTE, lost(other, NOW + 3 * MINUTE)) is True
     assert store.take(other.id, NOW + MINUTE, lost(other, NOW + 3 * MINUTE)) is False
@@ -479,6 +493,237 @@ def test_of_many_threads_that_take_a_delivery_one_succeeds(store: Store) -> None
     assert sorted(won) == sorted(one.id for one in records)
 
 
+# What is owed
+
+
+def owed(**parts: Any) -> DeliveryRecord:
+    """A delivery that was accepted, and that is due."""
+    known = delivery(due=NOW)
+    return evolve(known, last=evolve(known.last, number=0), **parts)
+
+
+def test_what_is_accepted_is_due(store: Store) -> None:
+    one, other = owed(), owed()
+    store.accept([one, other])
+    assert [store.delivery(key) for key in (one.id, other.id)] == [one, other]
+    assert {due.id for due in store.claim_due(NOW, 9, until(NOW + MINUTE))} == {one.id, other.id}
+
+
+def test_of_what_breaks_off_nothing_is_accepted(store: Store) -> None:
+    def break_off() -> Iterator[DeliveryRecord]:
+        yield owed()
+        raise KeyError
+
+    with pytest.raises(KeyError):
+        store.accept(break_off())
+    assert list(store.deliveries()) == []
+    store.record(one := owed())
+    assert store.delivery(one.id) == one
+
+
+def test_what_is_accepted_again_stays_as_it_is(store: Store) -> None:
+    one, new = owed(), owed()
+    store.accept([one])
+    done = evolve(one, last=delivery().last)
+    store.record(done)
+    store.accept([one, new])
+    assert (store.delivery(one.id), store.delivery(new.id)) == (done, new)
+
+
+def test_what_is_accepted_may_be_made_from_what_the_store_holds(store: Store) -> None:
+    store.put(subscription() for _ in range(450))
+    found = store.matching(Audience(event="order.created"))
+    store.accept(owed(subscription_id=one.id) for one in found)
+    assert len({one.subscription_id for one in store.deliveries()}) == 450
+
+
+def test_the_bodies_of_what_is_accepted_are_kept_by_content_type(store: Store) -> None:
+    message = uuid4()
+    bodies = {f"type/{number}": str(number).encode() for number in range(40)}
+    records = [owed(message_id=message, content_type=key, body=body) for key, body in bodies.items()]
+    store.accept([*records, *(evolve(one, id=uuid4()) for one in records)])
+    assert {one.content_type: one.body for one in store.deliveries()} == bodies
+    for one in records:
+        store.record(one)
+    assert {one.content_type: one.body for one in store.deliveries()} == bodies
+
+
+def test_when_a_delivery_was_first_known_stays_known(store: Store) -> None:
+    one = evolve(delivery(at=NOW, due=NOW), accepted_at=None)
+    store.record(one)
+    store.record(evolve(one, last=delivery(at=NOW + MINUTE).last, accepted_at=NOW + MINUTE))
+    found = store.delivery(one.id)
+    assert found is not None
+    assert found.accepted_at == NOW
+
+
+def test_what_was_delivered_stays_delivered(store: Store) -> None:
+    one = delivery()
+    store.record(one)
+    store.record(evolve(one, last=evolve(delivery(OutcomeKind.FAILED).last, number=2)))
+    store.record(evolve(one, last=evolve(delivery(due=NOW).last, number=3)))
+    assert store.delivery(one.id) == one
+    assert [attempt.number for attempt in store.attempts(one.id)] == [1, 2, 3]
+    assert store.claim_due(NOW, 9, until(NOW + MINUTE)) == []
+
+
+def test_what_arrived_counts_although_another_attempt_was_begun(store: Store) -> None:
+    one = delivery(due=NOW)
+    store.record(one)
+    store.claim_due(NOW, 1, until(NOW + MINUTE))
+    store.claim_due(NOW + MINUTE, 1, until(NOW + 2 * MINUTE))
+    arrived = evolve(one, last=evolve(delivery().last, number=2))
+    store.record(arrived)
+    assert store.delivery(one.id) == arrived
+    assert [attempt.outcome.kind for attempt in store.attempts(one.id)] == ["retry", "delivered", "retry"]
+
+
+def test_a_result_that_comes_late_ends_no_later_attempt(store: Store) -> None:
+    one = delivery(due=NOW)
+    store.record(one)
+    store.claim_due(NOW, 1, until(NOW + MINUTE))
+    store.claim_due(NOW + MINUTE, 1, until(NOW + 2 * MINUTE))
+    held = store.delivery(one.id)
+    late = evolve(one, last=evolve(delivery(OutcomeKind.FAILED).last, number=2))
+    store.record(late)
+    assert store.delivery(one.id) == held
+    assert store.attempts(one.id)[1] == late.last
+
+
+def test_the_attempts_of_a_delivery_are_kept_in_order(store: Store) -> None:
+    one = owed()
+    store.accept([one])
+    assert store.attempts(one.id) == []
+    attempts = [
+        evolve(delivery(at=NOW + number * MINUTE, due=NOW).last, number=number) for number in (1, 2, 3)
+    ]
+    for attempt in attempts:
+        store.record(evolve(one, last=attempt))
+        store.record(evolve(one, last=attempt))
+    store.record(delivery())
+    assert store.attempts(one.id) == attempts
+
+
+def test_a_delivery_that_is_not_there_has_no_attempts(store: Store) -> None:
+    assert store.attempts(uuid4()) == []
+
+
+def test_what_comes_of_an_attempt_replaces_that_it_was_begun(store: Store) -> None:
+    one = delivery(due=NOW)
+    store.record(one)
+    store.claim_due(NOW, 1, until(NOW + MINUTE))
+    begun = store.attempts(one.id)
+    done = evolve(one, last=evolve(delivery().last, number=2))
+    store.record(done)
+    assert [attempt.outcome.reason for attempt in begun] == [Reason.STATUS, Reason.WORKER_LOST]
+    assert store.attempts(one.id) == [one.last, done.last]
+
+
+def test_an_attempt_that_is_taken_back_leaves_no_trace(store: Store) -> None:
+    one = delivery(due=NOW)
+    store.record(one)
+    store.claim_due(NOW, 1, until(NOW + MINUTE))
+    assert store.take(one.id, NOW + MINUTE, one) is True
+    assert (store.delivery(one.id), store.attempts(one.id)) == (one, [one.last])
+
+
+def test_a_delivery_goes_where_its_latest_attempt_went(store: Store) -> None:
+    one = delivery(due=NOW)
+    store.record(one)
+    moved = evolve(one, origin="https://moved.example", last=evolve(one.last, number=2))
+    store.record(moved)
+    assert store.delivery(one.id) == moved
+
+
+def test_who_claims_a_delivery_holds_its_lease(store: Store) -> None:
+    one = owed()
+    store.accept([one])
+    assert store.claim_due(NOW, 1, until(NOW + MINUTE, "host:1:token")) == [one]
+    found = store.delivery(one.id)
+    assert found is not None
+    assert (found.state, found.lease) == (DeliveryState.LEASED, Lease("host:1:token"))
+
+
+def test_what_is_due_at_one_moment_is_claimed_by_origin(store: Store) -> None:
+    origins = [f"https://{host}.example" for host in "cabcba"]
+    store.accept([owed(origin=one) for one in origins])
+    claimed = store.claim_due(NOW, 4, until(NOW + MINUTE)) + store.claim_due(NOW, 4, until(NOW + MINUTE))
+    assert [one.origin for one in claimed] == sorted(origins)
+
+
+def test_what_is_due_of_one_message_can_be_claimed_alone(store: Store) -> None:
+    one, other = owed(), owed()
+    store.accept([one, other])
+    assert store.claim_due(NOW, 9, until(NOW + MINUTE), one.message_id) == [one]
+    assert store.claim_due(NOW, 9, until(NOW + MINUTE), one.message_id) == []
+    assert store.claim_due(NOW, 9, until(NOW + MINUTE)) == [other]
+
+
+def test_a_claim_that_breaks_takes_nothing(store: Store) -> None:
+    def breaks(record: DeliveryRecord) -> DeliveryRecord:
+        if record.id == second.id:
+            raise KeyError
+        return lost(record, NOW + MINUTE)
+
+    first, second = owed(origin="https://a.example"), owed(origin="https://b.example")
+    store.accept([first, second])
+    with pytest.raises(KeyError):
+        store.claim_due(NOW, 9, breaks)
+    assert store.delivery(first.id) == first
+
+
+def test_those_that_are_claimed_of_a_message_share_its_body(store: Store) -> None:
+    message = uuid4()
+    store.accept([owed(message_id=message) for _ in range(3)])
+    claimed = store.claim_due(NOW, 9, until(NOW + MINUTE))
+    assert len(claimed) == 3
+    assert len({id(one.body) for one in claimed}) == 1
+
+
+# Which deliveries are wanted
+
+_moments = st.integers(0, 3).map(lambda minutes: NOW + minutes * MINUTE)
+_ids = st.sampled_from([UUID(int=1), UUID(int=2)])
+_some_deliveries = st.builds(
+    lambda known, **parts: evolve(known, id=uuid4(), message_id=uuid4(), **parts),
+    _moments.flatmap(lambda at: st.sampled_from(in_every_state(at))),
+    event=_events,
+    subscription_id=_ids,
+    owner=_owners,
+)
+_filters = st.builds(
+    DeliveryFilter,
+    states=st.none() | st.frozensets(st.sampled_from(DeliveryState), max_size=3),
+    event=st.none() | _patterns.map(EventPattern),
+    subscription_id=st.none() | _ids,
+    owner=_owners,
+    since=st.none() | _moments,
+    before=st.none() | _moments,
+)
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+@settings(max_examples=60, deadline=None)
+@given(deliveries=st.lists(_some_deliveries, max_size=12), wanted=st.lists(_filters, max_size=8))
+def test_exactly_those_deliveries_are_given_that_the_filter_admits(
+    kind: str, deliveries: list[DeliveryRecord], wanted: list[DeliveryFilter]
+) -> None:
+    with (
+        TemporaryDirectory() as folder,
+        closing(MemoryStore() if kind == "memory" else SqliteStore(Path(folder, "thorn.db"))) as store,
+    ):
+        store.accept(deliveries)
+        for one in wanted:
+            found = list(store.deliveries(one))
+            assert {record.id for record in found} == {d.id for d in deliveries if one.admits(d)}
+            assert found == sorted(found, key=lambda record: record.last.started_at, reverse=True)
+
+
+def test_many_deliveries_of_a_tenant_are_given_page_by_page(store: Store) -> None:
+    store.accept(owed(owner=owner) for owner in ["acme", "other"] * 450)
+    assert len(list(store.deliveries(DeliveryFilter(owner="acme")))) == 450
+
+
 def test_closing_twice_does_no_harm(store: Store) -> None:
     store.close()
     store.close()
@@ -495,7 +740,7 @@ def test_the_memory_store_keeps_the_latest_alone(state: DeliveryState) -> None:
     records = [delivery(at=NOW + number * MINUTE, due=due) for number in range(4)]
     for one in records:
         store.record(one)
-    assert [one.id for one in store.deliveries(state)] == [records[3].id, records[2].id]
+    assert [one.id for one in store.deliveries(in_state(state))] == [records[3].id, records[2].id]
 
 
 @pytest.mark.parametrize("kind", ["memory", "sqlite"])

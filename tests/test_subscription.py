@@ -13,11 +13,13 @@ from thornsdk import (
     Attempt,
     Audience,
     Delivery,
+    DeliveryFilter,
     DeliveryRecord,
     DeliveryState,
     Digest,
     EventPattern,
     Exchange,
+    Lease,
     Message,
     OldSecret,
     Outcome,
@@ -229,6 +231,27 @@ def test_a_record_says_what_is_known_of_a_delivery() -> None:
 )
 def test_an_outcome_leaves_a_delivery_in_a_state(kind: OutcomeKind, state: DeliveryState) -> None:
     assert record(kind).state is state
+
+
+def test_a_delivery_whose_subscription_has_ended_is_cancelled() -> None:
+    outcome = Outcome(OutcomeKind.FAILED, Reason.UNSUBSCRIBED)
+    assert DeliveryState.after(outcome) is DeliveryState.CANCELLED
+
+
+def test_a_delivery_is_leased_while_a_process_has_it() -> None:
+    leased = evolve(record(OutcomeKind.RETRY, retry_at=NOW), lease=Lease("host:1:token"))
+    assert (leased.state, leased.next_attempt_at) == (DeliveryState.LEASED, NOW)
+
+
+def test_a_record_shows_no_body_and_no_answer() -> None:
+    made = record(OutcomeKind.DELIVERED)
+    shown = repr(evolve(made, last=evolve(made.last, answer=b"secret answer")))
+    assert "secret answer" not in shown
+    assert "hunter2" not in shown
+
+
+def test_a_filter_of_nothing_admits_every_delivery() -> None:
+    assert DeliveryFilter().admits(record(OutcomeKind.DELIVERED))
 
 
 def test_a_pending_record_can_be_made_due_at_another_time() -> None:

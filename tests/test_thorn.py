@@ -20,6 +20,7 @@ from support.stages import (
 )
 from thornsdk import (
     URL,
+    DeliveryFilter,
     DeliveryState,
     Digest,
     OutcomeKind,
@@ -694,6 +695,28 @@ def test_a_replay_of_an_unknown_delivery_is_an_error(thorn: Thorn) -> None:
         thorn.replay(UUID(int=7))
 
 
+def test_every_attempt_of_a_delivery_is_kept_with_where_it_went_and_how_the_answer_began(
+    open_endpoint: OpenEndpoint, open_thorn: OpenThorn, clock: FakeClock
+) -> None:
+    endpoint = open_endpoint(in_turn(answers(500, b"busy"), answers(200, b"thanks")))
+    thorn = open_thorn(endpoint, clock=clock)
+    thorn.subscribe("*", endpoint.url)
+    (problem,) = thorn.event("order.created").send({}).outcomes.problems
+    clock.advance(10)
+    thorn.run_due()
+    kept = thorn.attempts(problem.id)
+    assert [(one.number, one.status, one.answer) for one in kept] == [(1, 500, b"busy"), (2, 200, b"thanks")]
+    assert {one.address for one in kept} == {"127.0.0.1"}
+
+
+def test_those_deliveries_are_given_that_a_filter_admits(thorn: Thorn, transport: RecordingTransport) -> None:
+    owned, _ = thorn.subscribe("*", HTTPS, owner="acme"), thorn.subscribe("*", HTTPS)
+    thorn.event("order.created").send({}, sender="acme")
+    (found,) = thorn.deliveries(DeliveryFilter(owner="acme"))
+    assert (found.subscription_id, found.owner) == (owned.id, "acme")
+    assert len(list(thorn.deliveries(DeliveryState.DELIVERED))) == 2
+
+
 # Dispatchers
 
 
@@ -777,7 +800,7 @@ def test_what_is_left_to_deliver_goes_by_the_deliverer(thorn: Thorn, transport: 
     thorn.subscribe("*", HTTPS)
     deliverer, dispatch = thorn.deliverer, make_dispatch({"id": 42})
     (record,) = deliverer.deliver(dispatch, deliverer.matching(dispatch.audience))
-    assert list(thorn.deliveries()) == [record]
+    assert [(one.id, one.last) for one in thorn.deliveries()] == [(record.id, record.last)]
     assert [one.body for one in transport.requests] == [b'{"id":42}']
 
 
@@ -813,6 +836,7 @@ def test_a_closed_thorn_can_do_nothing_more(thorn: Thorn) -> None:
         lambda: thorn.unsubscribe(UUID(int=1)),
         lambda: list(thorn.subscriptions()),
         lambda: list(thorn.deliveries()),
+        lambda: thorn.attempts(UUID(int=1)),
         thorn.run_due,
         lambda: thorn.replay(UUID(int=1)),
     ):

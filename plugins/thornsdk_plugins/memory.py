@@ -4,11 +4,16 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
-from itertools import islice
+from heapq import nsmallest
+from operator import itemgetter
 from uuid import UUID
 
+from attrs import evolve
+
 from thornsdk import (
+    Attempt,
     Audience,
+    DeliveryFilter,
     DeliveryRecord,
     DeliveryState,
     HookContext,
@@ -21,7 +26,7 @@ from thornsdk import (
 )
 
 LIMIT = 10_000
-"""How many pending deliveries, and how many ended ones, are kept at most; the oldest go first."""
+"""How many open deliveries, and how many ended ones, are kept at most; the oldest go first."""
 
 
 class MemoryStore:
@@ -31,7 +36,7 @@ class MemoryStore:
     grow without end: what is dropped is not attempted again. For what must not be lost, take ``sqlite``.
 
     Args:
-        limit: How many pending deliveries, and how many ended ones, are kept at most.
+        limit: How many open deliveries, which are to be attempted, and how many ended ones are kept at most.
     """
 
     def __init__(self, limit: int = LIMIT) -> None:
@@ -40,8 +45,10 @@ class MemoryStore:
         self._subscriptions: dict[UUID, Subscription] = {}
         # All of them by origin; None where it has to be made anew. What was given out is never changed.
         self._in_order: tuple[Subscription, ...] | None = None
-        self._pending: OrderedDict[UUID, DeliveryRecord] = OrderedDict()
+        self._open: OrderedDict[UUID, DeliveryRecord] = OrderedDict()
         self._ended: OrderedDict[UUID, DeliveryRecord] = OrderedDict()
+        # The attempts besides the one that counts, by number.
+        self._history: dict[UUID, dict[int, Attempt]] = {}
 
     @property
     def identity(self) -> None:
@@ -92,50 +99,109 @@ class MemoryStore:
         """Gives the subscriptions that the audience admits, sorted by origin."""
         return (one for one in self.subscriptions() if audience.admits(one))
 
-    def record(self, delivery: DeliveryRecord) -> None:
-        """Keeps what became of a delivery."""
+    def accept(self, deliveries: Iterable[DeliveryRecord]) -> None:
+        """Keeps new deliveries: all of them or, on an error, none; those that are known stay as they are."""
+        new = list(deliveries)
         with self._lock:
-            self._pending.pop(delivery.id, None)
-            self._ended.pop(delivery.id, None)
-            kept = self._pending if delivery.state is DeliveryState.PENDING else self._ended
-            kept[delivery.id] = delivery
-            if len(kept) > self._limit:
-                kept.popitem(last=False)
+            for one in new:
+                if self._known(one.id) is None:
+                    self._keep(one)
+
+    def record(self, delivery: DeliveryRecord) -> None:
+        """Keeps what became of a delivery, and its attempt in the history."""
+        with self._lock:
+            known = self._known(delivery.id)
+            if known is None or _weight(delivery) >= _weight(known):
+                self._keep(delivery)
+            else:
+                self._add_to_history(delivery)
 
     def delivery(self, delivery_id: UUID) -> DeliveryRecord | None:
         """Gives what is known of a delivery, or None."""
         with self._lock:
-            return self._pending.get(delivery_id) or self._ended.get(delivery_id)
+            return self._known(delivery_id)
 
-    def deliveries(self, state: DeliveryState | None = None) -> Iterator[DeliveryRecord]:
-        """Gives deliveries, the latest attempt first."""
+    def attempts(self, delivery_id: UUID) -> list[Attempt]:
+        """Gives the attempts of a delivery, the first one first."""
         with self._lock:
-            found = [*self._pending.values(), *self._ended.values()]
-        found.sort(key=lambda one: one.last.started_at, reverse=True)
-        return (one for one in found if state in {None, one.state})
+            known = self._known(delivery_id)
+            attempts = dict(self._history.get(delivery_id, {}))
+        if known is not None and known.last.number > 0:
+            attempts[known.last.number] = known.last
+        return [attempts[number] for number in sorted(attempts)]
 
-    def claim_due(self, now: datetime, until: datetime, limit: int) -> list[DeliveryRecord]:
-        """Takes pending deliveries that are due, the longest due first."""
+    def deliveries(self, wanted: DeliveryFilter | None = None) -> Iterator[DeliveryRecord]:
+        """Gives those deliveries, or all, the latest attempt first."""
         with self._lock:
-            due = [(one.next_attempt_at, one) for one in self._pending.values()]
-            ready = [(at, one) for at, one in due if at is not None and at <= now]
-            ready.sort(key=lambda row: row[0])
-            claimed = [one for _, one in islice(ready, limit)]
-            for one in claimed:
-                self._pending[one.id] = one.due_at(until)
+            found = [*self._open.values(), *self._ended.values()]
+        found.sort(key=lambda one: (one.last.started_at, str(one.id)), reverse=True)
+        return (one for one in found if wanted is None or wanted.admits(one))
+
+    def claim_due(
+        self,
+        now: datetime,
+        limit: int,
+        claim: Callable[[DeliveryRecord], DeliveryRecord],
+        message_id: UUID | None = None,
+    ) -> list[DeliveryRecord]:
+        """Takes deliveries that are due, the longest due first."""
+        with self._lock:
+            due = [
+                (one.next_attempt_at, one.origin, str(one.id), one)
+                for one in self._open.values()
+                if one.next_attempt_at is not None
+                and one.next_attempt_at <= now
+                and message_id in {None, one.message_id}
+            ]
+            claimed = [row[-1] for row in nsmallest(limit, due, key=itemgetter(0, 1, 2))]
+            for known, taken in [(one, claim(one)) for one in claimed]:
+                self._replace(known, taken)
         return claimed
 
     def take(self, delivery_id: UUID, due_at: datetime, taken: DeliveryRecord) -> bool:
-        """Replaces a pending delivery that is due at exactly this moment."""
+        """Replaces a delivery that is due at exactly this moment."""
         with self._lock:
-            known = self._pending.get(delivery_id)
+            known = self._open.get(delivery_id)
             if known is None or known.next_attempt_at != due_at:
                 return False
-            self._pending[delivery_id] = taken
+            self._replace(known, taken)
             return True
 
     def close(self) -> None:
         """Holds nothing outside this process."""
+
+    def _known(self, delivery_id: UUID) -> DeliveryRecord | None:
+        return self._open.get(delivery_id) or self._ended.get(delivery_id)
+
+    def _keep(self, delivery: DeliveryRecord) -> None:
+        """Keeps a delivery as the latest one, and drops the oldest where there are too many."""
+        known = self._open.pop(delivery.id, None) or self._ended.pop(delivery.id, None)
+        kept = self._ended if delivery.next_attempt_at is None else self._open
+        kept[delivery.id] = self._followed(known, delivery)
+        if len(kept) > self._limit:
+            dropped, _ = kept.popitem(last=False)
+            self._history.pop(dropped, None)
+
+    def _replace(self, known: DeliveryRecord, taken: DeliveryRecord) -> None:
+        """Replaces a delivery in its place among those that are to be attempted."""
+        self._open[known.id] = self._followed(known, taken)
+
+    def _followed(self, known: DeliveryRecord | None, delivery: DeliveryRecord) -> DeliveryRecord:
+        """Gives a delivery as it is kept; the attempt that counted before goes into the history."""
+        if known is None:
+            return evolve(delivery, accepted_at=delivery.accepted_at or delivery.last.started_at)
+        # Otherwise it was taken back.
+        if known.last.number > 0 and _weight(delivery) >= _weight(known):
+            self._add_to_history(known)
+        return evolve(delivery, accepted_at=known.accepted_at)
+
+    def _add_to_history(self, delivery: DeliveryRecord) -> None:
+        self._history.setdefault(delivery.id, {})[delivery.last.number] = delivery.last
+
+
+def _weight(delivery: DeliveryRecord) -> tuple[bool, int]:
+    """Gives how much a result counts: what was delivered stays delivered, else the latest attempt counts."""
+    return delivery.state is DeliveryState.DELIVERED, delivery.last.number
 
 
 def _place(subscription: Subscription) -> tuple[Origin, int]:

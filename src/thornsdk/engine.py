@@ -3,17 +3,22 @@
 import heapq
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import TypeAlias
 from uuid import UUID
 
 from attrs import evolve, frozen
 
+from thornsdk.claims import PAGE, Claim, Due
 from thornsdk.dispatching import Dispatch, Planned, Terms
 from thornsdk.errors import ConfigurationError, NotFound, StoreDamaged
+from thornsdk.leases import lease_time, time_needed
 from thornsdk.model import (
     Attempt,
     Audience,
+    DeliveryFilter,
     DeliveryRecord,
     DeliveryState,
+    Lease,
     Origin,
     Outcome,
     OutcomeKind,
@@ -25,10 +30,14 @@ from thornsdk.run import Run
 from thornsdk.stages import Store
 from thornsdk.typing import Clock
 
-_CLAIM_SIZE = 100
 _LEFT_FOR = 60.0
 """After how many seconds a delivery that could not be attempted here is due again."""
-_CLAIM_MARGIN = 60.0
+_TAKE_MARGIN = 60.0
+
+_OPEN = frozenset({DeliveryState.PENDING, DeliveryState.LEASED})
+
+Find: TypeAlias = Callable[[DeliveryRecord], Subscription | None]
+TermsOf: TypeAlias = Callable[[DeliveryRecord], Terms]
 
 
 @frozen(kw_only=True, eq=False)
@@ -41,16 +50,16 @@ class Sources:
             event's name and the sender, whoever owns them.
         terms: Gives the terms of an event by its name; None for an event that is not declared here.
         general_terms: The terms of such an event.
-        longest_timeout: Gives the longest deadline of all events, in seconds.
         requirements: Names what configuration and code add to an event.
+        holder: Names this process, as the holder of leases.
     """
 
     store: Store
     static: Callable[[str, str | None], Iterable[Subscription]]
     terms: Callable[[str], Terms | None]
     general_terms: Terms
-    longest_timeout: Callable[[], float]
     requirements: Callable[[str], frozenset[str]]
+    holder: Callable[[], str]
 
 
 class Engine:
@@ -107,23 +116,11 @@ class Engine:
         """Attempts deliveries again that are pending, and gives each result when it is known."""
         planned: list[Planned] = []
         for record in records:
-            try:
-                subscription = self.subscription(record)
-            except (ConfigurationError, StoreDamaged) as exc:
-                # It is the trouble of this delivery alone: a callable among the static subscribers broke, or
-                # the row of its subscription cannot be read.
-                yield self._left(record, str(exc))
-                continue
-            if subscription is None and self._sources.terms(record.event) is None:
-                # The subscriber may be one of an event that another process declares: it is not ours to end.
-                yield self._left(record, "its subscription and event are not known here")
-                continue
-            if record.last.outcome.reason is Reason.WORKER_LOST:
-                self._tell(record)  # Who made that attempt did not live to tell it.
-            if subscription is not None and subscription.active:
-                planned.append(plan_again(record, subscription, terms or self.terms(record.event)))
+            prepared = self._prepared(record, self.subscription, terms or self.terms(record.event))
+            if isinstance(prepared, Planned):
+                planned.append(prepared)
             else:
-                yield self._given_up(record)
+                yield prepared
         planned.sort(key=lambda one: _place(one.delivery.subscription))
         yield from self.attempt(planned)
 
@@ -133,7 +130,7 @@ class Engine:
         due_at = None if record is None else record.next_attempt_at
         if record is None or due_at is None or record.last.number + 1 != number:
             return None
-        taken = self.lost(record, self.clock() + timedelta(seconds=timeout + _CLAIM_MARGIN))
+        taken = self.lost(record, self.clock() + timedelta(seconds=timeout + _TAKE_MARGIN))
         return record if self._store.take(delivery_id, due_at, taken) else None
 
     def lost(self, record: DeliveryRecord, until: datetime) -> DeliveryRecord:
@@ -150,7 +147,7 @@ class Engine:
             outcome=Outcome(OutcomeKind.RETRY, Reason.WORKER_LOST, until),
             detail="the process that made the attempt has not told what came of it",
         )
-        return evolve(record, last=attempt)
+        return evolve(record, last=attempt, lease=Lease(self._sources.holder()))
 
     def keep(self, dispatch: Dispatch, why: str) -> Iterator[DeliveryRecord]:
         """Puts the deliveries of a message into the store, due now, without an attempt."""
@@ -181,15 +178,14 @@ class Engine:
     def run_due(self) -> Iterator[DeliveryRecord]:
         """Attempts every stored delivery that is due when this begins, and gives each result.
 
-        Each is claimed for longer than its batch can take, so that no other process takes it meanwhile.
+        They are claimed as the transport asks for them, so that a receiver that hangs holds up no other.
         """
-        begin = self.clock()
-        until = self._claim_until()
-        while due := self._store.claim_due(begin, until, _CLAIM_SIZE):
-            # From now on the store counts the attempt, even if this process dies with it.
-            taken = [one for one in due if self._store.take(one.id, until, self.lost(one, until))]
-            yield from self.resume(taken)
-            until = self._claim_until()
+
+        def terms_of(record: DeliveryRecord) -> Terms:
+            return self.terms(record.event)
+
+        claims = self._claims(self.clock(), terms_of)
+        return self._attempt_claimed(claims, self.subscription, terms_of)
 
     def replay(self, delivery_id: UUID) -> DeliveryRecord:
         """Attempts a stored delivery now, whatever its state; it keeps its id and its body.
@@ -211,10 +207,10 @@ class Engine:
         return result
 
     def give_up(self, subscription_id: UUID) -> None:
-        """Gives up what is pending for a subscription that is being removed."""
-        for record in self._store.deliveries(DeliveryState.PENDING):
-            if record.subscription_id == subscription_id:
-                self._given_up(record)
+        """Gives up what is open for a subscription that is being removed."""
+        wanted = DeliveryFilter(states=_OPEN, subscription_id=subscription_id)
+        for record in self._store.deliveries(wanted):
+            self._given_up(record)
 
     def subscription(self, record: DeliveryRecord) -> Subscription | None:
         """Gives the subscription that a delivery is for, or None where it is there no more."""
@@ -259,12 +255,73 @@ class Engine:
         static = self._static(record.event, record.sender)
         return next((one for one in static if one.id == record.subscription_id), None)
 
+    def _claims(self, now: datetime, terms_of: TermsOf, message_id: UUID | None = None) -> Iterator[Claim]:
+        """Claims what is due, a page whenever the one before was read."""
+        leased: dict[UUID, DeliveryRecord] = {}
+
+        def claim(record: DeliveryRecord) -> DeliveryRecord:
+            # From now on the store counts the attempt, even if this process dies with it.
+            until = self.clock() + lease_time(terms_of(record).timeout)
+            leased[record.id] = self.lost(record, until)
+            return leased[record.id]
+
+        while page := self._store.claim_due(now, PAGE, claim, message_id):
+            yield from (Claim(known=one, leased=leased[one.id]) for one in page)
+            leased.clear()
+
+    def _attempt_claimed(
+        self, claims: Iterator[Claim], find: Find, terms_of: TermsOf
+    ) -> Iterator[DeliveryRecord]:
+        def prepare(claim: Claim) -> Planned | DeliveryRecord | None:
+            terms = terms_of(claim.known)
+            if self._comes_too_late(claim, terms):
+                self._put_back(claim.known)
+                return None
+            return self._prepared(claim.known, find, terms)
+
+        due = Due(claims, prepare)
+        while not due.ended:
+            for record in self.attempt(due):
+                yield from due.aside()
+                yield record
+            yield from due.aside()
+
+    def _comes_too_late(self, claim: Claim, terms: Terms) -> bool:
+        """Tells whether an attempt that begins now may go on when its lease is over."""
+        until = claim.leased.next_attempt_at
+        return until is None or until - self.clock() < time_needed(terms.timeout)
+
+    def _prepared(self, record: DeliveryRecord, find: Find, terms: Terms) -> Planned | DeliveryRecord:
+        """Plans the next attempt of a delivery, or settles it without one."""
+        try:
+            subscription = find(record)
+        except (ConfigurationError, StoreDamaged) as exc:
+            # It is the trouble of this delivery alone: a callable among the static subscribers broke, or the
+            # row of its subscription cannot be read.
+            return self._left(record, str(exc))
+        if subscription is None and self._sources.terms(record.event) is None:
+            # The subscriber may be one of an event that another process declares: it is not ours to end.
+            return self._left(record, "its subscription and event are not known here")
+        if record.last.outcome.reason is Reason.WORKER_LOST:
+            self._tell(record)  # Who made that attempt did not live to tell it.
+        if subscription is None or not subscription.active:
+            return self._given_up(record)
+        return plan_again(record, subscription, terms)
+
     def _left(self, record: DeliveryRecord, why: str) -> DeliveryRecord:
         """Leaves a delivery pending, as it was; it counts as one that will be attempted again."""
         self._conditions.log.delivery_left(record, why)
-        later = record.due_at(self.clock() + timedelta(seconds=_LEFT_FOR))
-        self._store.record(later)
+        later = evolve(record.due_at(self.clock() + timedelta(seconds=_LEFT_FOR)), lease=None)
+        self._put_back(later)
         return later
+
+    def _put_back(self, record: DeliveryRecord) -> None:
+        """Takes back that an attempt was begun, unless somebody else has begun the next one since."""
+        leased = self._store.delivery(record.id)
+        if leased is None:
+            self._store.record(record)  # It came from elsewhere, such as a broker.
+        elif leased.last.number <= record.last.number + 1 and leased.next_attempt_at is not None:
+            self._store.take(record.id, leased.next_attempt_at, record)
 
     def _given_up(self, record: DeliveryRecord) -> DeliveryRecord:
         attempt = Attempt(
@@ -274,13 +331,9 @@ class Engine:
             outcome=Outcome(OutcomeKind.FAILED, Reason.UNSUBSCRIBED),
             detail="the subscription was removed or disabled",
         )
-        settled = evolve(record, last=attempt)
+        settled = evolve(record, last=attempt, lease=None)
         self._keep(settled)
         return settled
-
-    def _claim_until(self) -> datetime:
-        batch = self._sources.longest_timeout() * _CLAIM_SIZE
-        return self._conditions.clock() + timedelta(seconds=batch + _CLAIM_MARGIN)
 
     def _settled(self, record: DeliveryRecord, subscription: Subscription) -> None:
         self._keep(record)

@@ -62,6 +62,8 @@ class Reason(StrEnum):
     """The subscription was removed or disabled before a later attempt."""
     WORKER_LOST = "worker_lost"
     """The process that made the attempt died before it told what came of it."""
+    NOT_ATTEMPTED = "not_attempted"
+    """No attempt was made yet: the message was accepted, and its deliveries are due."""
     NOT_QUEUED = "not_queued"
     """No attempt was made yet: the broker could not take the message, and the store did."""
     STAGE_FAILED = "stage_failed"

@@ -9,6 +9,7 @@ from uuid import UUID
 from thornsdk.dispatching import Planned
 from thornsdk.errors import RecipientRefused, SerializationError, TransportError, crash
 from thornsdk.model import (
+    KEPT_ANSWER,
     Attempt,
     DeliveryRecord,
     Exchange,
@@ -141,6 +142,8 @@ class Run:
             response_bytes=len(answer.body) if answer else 0,
             reused=answer.reused if answer else None,
             timings=result.timings,
+            address=answer.address if answer else None,
+            answer=answer.body[:KEPT_ANSWER] if answer else b"",
         )
 
     def _settle_never_sent(self) -> Iterator[DeliveryRecord]:

@@ -15,10 +15,11 @@ from uuid import UUID
 
 from thornsdk.errors import TransportError, crash
 from thornsdk.model import (
+    Attempt,
     Audience,
     Delivery,
+    DeliveryFilter,
     DeliveryRecord,
-    DeliveryState,
     Exchange,
     Request,
     Response,
@@ -196,33 +197,66 @@ class Store(Protocol):
         """Gives the subscriptions that the audience admits, each once, as a stream sorted by origin."""
         ...
 
+    def accept(self, deliveries: Iterable[DeliveryRecord]) -> None:
+        """Keeps new deliveries: all of them or, on an error, none. Those whose id is known stay as they are.
+
+        Reading ``deliveries`` may read this store.
+        """
+        ...
+
     def record(self, delivery: DeliveryRecord) -> None:
-        """Keeps what became of a delivery; replaces what was known of it."""
+        """Keeps what became of an attempt of a delivery, which is known already or not.
+
+        What was delivered stays delivered, whatever another attempt comes to. Otherwise the attempt with the
+        highest number counts. One that does not count is added to the history all the same.
+        """
         ...
 
     def delivery(self, delivery_id: UUID) -> DeliveryRecord | None:
         """Gives what is known of a delivery, or None."""
         ...
 
-    def deliveries(self, state: DeliveryState | None = None) -> Iterator[DeliveryRecord]:
-        """Gives the deliveries in a state, or all, as a stream, the latest attempt first."""
+    def attempts(self, delivery_id: UUID) -> list[Attempt]:
+        """Gives the attempts of a delivery, the first one first.
+
+        Each number is there once, as it was known last. One that was taken back, in that `take` replaced it
+        by the attempt before it, is not there.
+        """
         ...
 
-    def claim_due(self, now: datetime, until: datetime, limit: int) -> list[DeliveryRecord]:
-        """Takes pending deliveries that are due, the longest due first.
+    def deliveries(self, wanted: DeliveryFilter | None = None) -> Iterator[DeliveryRecord]:
+        """Gives those deliveries, or all, as a stream, the latest attempt first."""
+        ...
 
-        Each is due again at ``until``, so that no other process takes it meanwhile and none is lost when
-        this one dies.
+    def claim_due(
+        self,
+        now: datetime,
+        limit: int,
+        claim: Callable[[DeliveryRecord], DeliveryRecord],
+        message_id: UUID | None = None,
+    ) -> list[DeliveryRecord]:
+        """Takes deliveries that are due: the longest due first, and those of one moment by their origins.
+
+        Of several processes that claim at once, one gets a delivery.
 
         Args:
-            now: What is due at or before this moment is due.
-            until: How long the claim holds.
+            now: What is due at or before this moment is due, leased or not.
             limit: How many to take at most.
+            claim: Gives what is true of a delivery from now on. It is due later, so that nobody else takes it
+                meanwhile, and that it is due again where this process dies. It must not use the store.
+            message_id: Only those of this message.
+
+        Returns:
+            What was known of them before.
+
+        Raises:
+            StoreDamaged: If something that is due cannot be read, and nothing else is due. Whoever claims
+                next does not meet it again at once.
         """
         ...
 
     def take(self, delivery_id: UUID, due_at: datetime, taken: DeliveryRecord) -> bool:
-        """Replaces a pending delivery that is due at exactly this moment: nobody has taken it since.
+        """Replaces a delivery that is due at exactly this moment: nobody has taken it since.
 
         Args:
             delivery_id: The delivery's id.

@@ -24,10 +24,13 @@ from thornsdk.errors import (
     SerializationError,
 )
 from thornsdk.events import Event
+from thornsdk.leases import Holder
 from thornsdk.logs import DeliveryLog
 from thornsdk.model import (
     URL,
+    Attempt,
     Audience,
+    DeliveryFilter,
     DeliveryRecord,
     DeliveryState,
     Digest,
@@ -270,7 +273,7 @@ class Thorn:
         return subscription
 
     def unsubscribe(self, subscription_id: UUID) -> None:
-        """Removes a subscription from the store, and gives up what is pending for it.
+        """Removes a subscription from the store, and gives up what is to be attempted for it.
 
         Raises:
             NotFound: If there is none of that id in the store.
@@ -361,13 +364,23 @@ class Thorn:
 
     # Deliveries
 
-    def deliveries(self, state: DeliveryState | None = None) -> Iterator[DeliveryRecord]:
+    def deliveries(self, wanted: DeliveryFilter | DeliveryState | None = None) -> Iterator[DeliveryRecord]:
         """Gives the deliveries that the store knows, the latest attempt first.
 
         Args:
-            state: Only those in this state.
+            wanted: Only those that it admits, or that are in this state.
         """
-        return self._open_store().deliveries(state)
+        if isinstance(wanted, DeliveryState):
+            wanted = DeliveryFilter(states=frozenset({wanted}))
+        return self._open_store().deliveries(wanted)
+
+    def attempts(self, delivery_id: UUID) -> list[Attempt]:
+        """Gives the attempts of a delivery that the store knows, the first one first.
+
+        Where one is under way, it is the last, with the reason ``worker_lost``: that is what came of it,
+        unless its process tells otherwise.
+        """
+        return self._open_store().attempts(delivery_id)
 
     def run_due(self) -> Tally:
         """Attempts every delivery that is due now. Several processes may do so side by side.
@@ -429,8 +442,8 @@ class Thorn:
             static=self._static_wanting,
             terms=self._declared_terms,
             general_terms=self.settings.terms,
-            longest_timeout=self._longest_timeout,
             requirements=self._requirements,
+            holder=Holder(),
         )
         return Engine(sources, conditions)
 
@@ -497,9 +510,6 @@ class Thorn:
     def _declared_terms(self, event: str) -> Terms | None:
         declared = self._events.get(event)
         return None if declared is None else declared.terms
-
-    def _longest_timeout(self) -> float:
-        return max(self.settings.event_timeout, *(one.terms.timeout for one in self._events.values()), 0.0)
 
     def _static_wanting(self, event: str, sender: str | None) -> Iterator[Subscription]:
         yield from self._static.wanting(event, sender)

@@ -14,6 +14,7 @@ from thornsdk import (
     Buffer,
     Deliverer,
     Delivery,
+    DeliveryFilter,
     DeliveryRecord,
     DeliveryState,
     Dispatch,
@@ -142,6 +143,7 @@ def subscriptions(thorn: Thorn) -> None:
 
 def deliveries(thorn: Thorn) -> None:
     assert_type(thorn.deliveries(), Iterator[DeliveryRecord])
+    assert_type(thorn.deliveries(DeliveryFilter(owner="acme")), Iterator[DeliveryRecord])
     for record in thorn.deliveries(DeliveryState.PENDING):
         assert_type(record.last, Attempt)
         assert_type(record.last.outcome, Outcome)

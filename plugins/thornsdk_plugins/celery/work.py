@@ -15,7 +15,6 @@ from thornsdk import (
     Deliverer,
     Delivery,
     DeliveryRecord,
-    DeliveryState,
     OutcomeKind,
     Planned,
     Subscription,
@@ -132,7 +131,11 @@ class Work:
         now = self._now()
         before, until = now - timedelta(seconds=GRACE), now + timedelta(seconds=RESERVE)
         needs = Needs(store=self._store)
-        while due := self._deliverer.store.claim_due(before, until, self._limits.chunk_size):
+
+        def reserved(record: DeliveryRecord) -> DeliveryRecord:
+            return evolve(record.due_at(until), lease=None)
+
+        while due := self._deliverer.store.claim_due(before, self._limits.chunk_size, reserved):
             for queue, group in groupby(sorted(due, key=self._queue), key=self._queue):
                 deliveries = tuple((one.id, one.last.number + 1) for one in group)
                 self._outgoing.resume(Resume(at=now, deliveries=deliveries, terms=None, needs=needs), queue)
@@ -198,7 +201,7 @@ class Work:
                 except DispatchError as exc:
                     problem = exc  # The others are read to the end first.
                     continue
-                if record.state is not DeliveryState.PENDING or not self.shares_its_store:
+                if record.next_attempt_at is None or not self.shares_its_store:
                     del left[record.subscription_id]
         except Exception as exc:
             problem = exc
@@ -238,9 +241,7 @@ class Work:
 
     def _is_pending(self, key: UUID, number: int) -> bool:
         record = self._deliverer.store.delivery(key)
-        return (
-            record is not None and record.state is DeliveryState.PENDING and record.last.number + 1 == number
-        )
+        return record is not None and record.next_attempt_at is not None and record.last.number + 1 == number
 
     def _retry(self, retry: Retry) -> None:
         terms = self._terms(retry.terms, retry.needs.event)

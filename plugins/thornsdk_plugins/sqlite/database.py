@@ -5,9 +5,10 @@ import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import TypeAlias
 
 from thornsdk.errors import ClosedError, StoreBusy, StoreDamaged, StoreError, StoreFull
 from thornsdk_plugins.sqlite.rows import Row, Value
@@ -15,6 +16,9 @@ from thornsdk_plugins.sqlite.schema import APPLICATION_ID, TABLES, VERSION
 
 BUSY_SECONDS = 10.0
 """How long we wait for another process to let go of its lock."""
+
+Values: TypeAlias = Sequence[Value] | Mapping[str, Value]
+"""What is put into a statement: in the order of its question marks, or by name."""
 
 _PRIMARY = 0xFF
 _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
@@ -45,7 +49,7 @@ class Database:
         self._connection: sqlite3.Connection | None = self._open()
         _databases.add(self)
 
-    def rows(self, sql: str, values: Sequence[Value] = ()) -> list[Row]:
+    def rows(self, sql: str, values: Values = ()) -> list[Row]:
         """Runs a statement and gives all its rows.
 
         Raises:
@@ -53,6 +57,15 @@ class Database:
         """
         with self._connected() as connection:
             return connection.execute(sql, values).fetchall()
+
+    def change(self, sql: str, values: Values) -> int:
+        """Runs a statement and gives how many rows it changed.
+
+        Raises:
+            StoreError: If it fails.
+        """
+        with self._connected() as connection:
+            return connection.execute(sql, values).rowcount
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:

@@ -1,7 +1,8 @@
 """Turns values into rows and rows into values."""
 
+import base64
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TypeAlias, cast
@@ -12,6 +13,7 @@ from attrs import astuple, fields
 from thornsdk import (
     Attempt,
     DeliveryRecord,
+    Lease,
     OldSecret,
     Origin,
     Outcome,
@@ -34,10 +36,27 @@ SUBSCRIPTION = (
 """The columns that make a subscription, in the order that `subscription` takes."""
 
 DELIVERY = (
-    "deliveries.id, deliveries.message_id, event, sender, subscription_id, origin, deliveries.content_type, "
-    "body, due_at, attempt"
+    "deliveries.id, deliveries.message_id, event, sender, owner, subscription_id, origin, "
+    "deliveries.content_type, body, accepted_at, due_at, holder, attempt"
 )
 """The columns that make a delivery, in the order that `delivery` takes."""
+_BODY = 8
+
+STANDING = ("origin", "state", "attempted_at", "due_at", "holder", "number", "attempt")
+"""The columns of a delivery that change with each attempt, in the order that `standing` gives."""
+
+DELIVERY_COLUMNS = (
+    "id",
+    "message_id",
+    "event",
+    "sender",
+    "owner",
+    "subscription_id",
+    "content_type",
+    "accepted_at",
+    *STANDING,
+)
+"""The columns of a delivery, in the order that `delivery_row` gives."""
 
 
 def place(origin: Origin) -> str:
@@ -107,6 +126,15 @@ def _old_secret(secret: str, until: str) -> OldSecret:
     return OldSecret(secret, datetime.fromisoformat(until))
 
 
+def sharing_bodies(found: Iterable[Row]) -> list[Row]:
+    """Gives rows of `DELIVERY`; those with the same body hold it once, however many there are."""
+    bodies: dict[tuple[Value, Value], Value] = {}
+    return [
+        (*row[:_BODY], bodies.setdefault((row[1], row[_BODY - 1]), row[_BODY]), *row[_BODY + 1 :])
+        for row in found
+    ]
+
+
 def delivery(row: Row) -> DeliveryRecord:
     """Gives the delivery of a row of `DELIVERY`.
 
@@ -115,19 +143,52 @@ def delivery(row: Row) -> DeliveryRecord:
     """
     with _readable(f"delivery {row[0]!s}"):
         text = cast("list[str]", row)
-        identity, message_id, event, sender, subscription_id, origin, content_type, _, due_at, attempt = text
+        identity, message_id, event, sender, owner, subscription_id, origin, content_type = text[:_BODY]
+        accepted_at, due_at, holder, last = text[_BODY + 1 :]
         record = DeliveryRecord(
             id=UUID(identity),
             message_id=UUID(message_id),
             event=event,
             sender=sender,
+            owner=owner,
             subscription_id=UUID(subscription_id),
             origin=origin,
             content_type=content_type,
-            body=cast("bytes", row[7]),
-            last=_attempt(attempt),
+            body=cast("bytes", row[_BODY]),
+            last=_attempt(last),
+            accepted_at=datetime.fromisoformat(accepted_at),
+            lease=Lease(holder) if holder else None,
         )
         return record.due_at(datetime.fromisoformat(due_at)) if due_at else record
+
+
+def delivery_row(delivery: DeliveryRecord) -> Row:
+    """Gives the row of a delivery, in the order of `DELIVERY_COLUMNS`."""
+    return (
+        str(delivery.id),
+        str(delivery.message_id),
+        delivery.event,
+        delivery.sender,
+        delivery.owner,
+        str(delivery.subscription_id),
+        delivery.content_type,
+        moment(delivery.accepted_at or delivery.last.started_at),
+        *standing(delivery),
+    )
+
+
+def standing(delivery: DeliveryRecord) -> Row:
+    """Gives what changes of a delivery with each attempt, in the order of `STANDING`."""
+    due_at, lease = delivery.next_attempt_at, delivery.lease
+    return (
+        delivery.origin,
+        delivery.state.value,
+        moment(delivery.last.started_at),
+        moment(due_at) if due_at else None,
+        lease.holder if lease else None,
+        delivery.last.number,
+        attempt_text(delivery.last),
+    )
 
 
 def attempt_text(attempt: Attempt) -> str:
@@ -147,8 +208,20 @@ def attempt_text(attempt: Attempt) -> str:
             "response_bytes": attempt.response_bytes,
             "reused": attempt.reused,
             "timings": astuple(attempt.timings) if attempt.timings else None,
+            "address": attempt.address,
+            "answer": base64.b64encode(attempt.answer).decode(),
         }
     )
+
+
+def attempt(delivery_id: UUID, text: str) -> Attempt:
+    """Gives an attempt of a delivery from its text.
+
+    Raises:
+        StoreDamaged: If it cannot be read.
+    """
+    with _readable(f"history of the delivery {delivery_id}"):
+        return _attempt(text)
 
 
 def _attempt(text: str) -> Attempt:
@@ -162,5 +235,6 @@ def _attempt(text: str) -> Attempt:
             datetime.fromisoformat(retry_at) if retry_at else None,
         ),
         timings=Timings(**dict(zip(_TIMINGS, timings, strict=True))) if timings else None,
+        answer=base64.b64decode(kept.pop("answer")),
         **kept,
     )

@@ -1,6 +1,6 @@
 """The tables, and the version of their layout."""
 
-VERSION = 4
+VERSION = 5
 """The layout's version, kept in ``user_version``."""
 
 APPLICATION_ID = 0x54484F52
@@ -54,16 +54,42 @@ TABLES = (
         message_id TEXT NOT NULL,
         event TEXT NOT NULL,
         sender TEXT,
+        owner TEXT,
         subscription_id TEXT NOT NULL,
         origin TEXT NOT NULL,
         content_type TEXT NOT NULL,
+        accepted_at TEXT NOT NULL,
         state TEXT NOT NULL,
         attempted_at TEXT NOT NULL,
         due_at TEXT,
+        holder TEXT,
+        number INTEGER NOT NULL,
         attempt TEXT NOT NULL
     ) WITHOUT ROWID
     """,
-    "CREATE INDEX deliveries_due ON deliveries (due_at) WHERE due_at IS NOT NULL",
+    "CREATE INDEX deliveries_due ON deliveries (due_at, origin, id) WHERE due_at IS NOT NULL",
+    "CREATE INDEX deliveries_due_of ON deliveries (message_id, due_at, origin, id) WHERE due_at IS NOT NULL",
     "CREATE INDEX deliveries_by_time ON deliveries (attempted_at, id)",
     "CREATE INDEX deliveries_by_state ON deliveries (state, attempted_at, id)",
+    "CREATE INDEX deliveries_by_subscription ON deliveries (subscription_id, attempted_at, id)",
+    # Those that nobody owns are not looked for by their owner.
+    "CREATE INDEX deliveries_by_owner ON deliveries (owner, attempted_at, id) WHERE owner IS NOT NULL",
+    # The attempts besides the one that counts. That one is part of its delivery: most are delivered at once.
+    """
+    CREATE TABLE attempts (
+        delivery_id TEXT NOT NULL,
+        number INTEGER NOT NULL,
+        attempt TEXT NOT NULL,
+        PRIMARY KEY (delivery_id, number)
+    ) WITHOUT ROWID
+    """,
+    # The history writes itself, whoever changes a delivery. Where an attempt is taken back, it is not kept.
+    """
+    CREATE TRIGGER attempt_followed BEFORE UPDATE OF attempt ON deliveries
+    WHEN old.number > 0 AND (new.number > old.number OR (new.number < old.number AND new.state = 'delivered'))
+    BEGIN
+        INSERT INTO attempts VALUES (old.id, old.number, old.attempt)
+        ON CONFLICT (delivery_id, number) DO UPDATE SET attempt = excluded.attempt;
+    END
+    """,
 )

@@ -4,16 +4,16 @@ import heapq
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import Self
+from typing import Self, cast
 from uuid import UUID
 
-from thornsdk import Audience, DeliveryRecord, DeliveryState, Subscription, covering
+from thornsdk import Attempt, Audience, DeliveryFilter, DeliveryRecord, Subscription, covering
 from thornsdk.errors import ConfigurationError, StoreDamaged
-from thornsdk_plugins.sqlite import rows
+from thornsdk_plugins.sqlite import rows, searches
 from thornsdk_plugins.sqlite.database import BUSY_SECONDS, Database
 from thornsdk_plugins.sqlite.rows import Row, Value
 
@@ -28,30 +28,41 @@ _PUT = f"""
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """  # noqa: S608 - the columns are ours
 _FIND = f"SELECT {rows.SUBSCRIPTION} FROM subscriptions WHERE id = ?"  # noqa: S608 - the columns are ours
-_RECORD = """
-    INSERT OR REPLACE INTO deliveries (
-        id, message_id, event, sender, subscription_id, origin, content_type,
-        state, attempted_at, due_at, attempt
-    ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-"""
-_FROM_DELIVERIES = f"""
-    SELECT {rows.DELIVERY} FROM deliveries
-    JOIN bodies ON bodies.message_id = deliveries.message_id AND bodies.content_type = deliveries.content_type
+_PUT_BODY = "INSERT OR IGNORE INTO bodies VALUES (?, ?, ?)"
+_ACCEPT = f"""
+    INSERT INTO deliveries ({", ".join(rows.DELIVERY_COLUMNS)})
+    VALUES ({", ".join("?" for _ in rows.DELIVERY_COLUMNS)}) ON CONFLICT (id) DO NOTHING
 """  # noqa: S608 - the columns are ours
-
-
-def _readable(found: list[Row]) -> list[DeliveryRecord]:
-    """Gives what can be read of what was claimed: one bad row must not hold up the others for ever."""
-    records: list[DeliveryRecord] = []
-    problem: StoreDamaged | None = None
-    for row in found:
-        try:
-            records.append(rows.delivery(row))
-        except StoreDamaged as exc:
-            problem = exc
-    if problem is not None and not records:
-        raise problem
-    return records
+_CHANGES = ", ".join(f"{name} = excluded.{name}" for name in rows.STANDING)
+# What was delivered stays delivered; of its attempts of a kind, the one with the highest number counts.
+_RECORD = f"""
+    {_ACCEPT.replace("NOTHING", "UPDATE")} SET {_CHANGES}
+    WHERE (excluded.state = 'delivered', excluded.number)
+    >= (deliveries.state = 'delivered', deliveries.number)
+"""
+_LATE = "INSERT OR REPLACE INTO attempts VALUES (?, ?, ?)"
+_CLAIM = f"""
+    UPDATE deliveries SET {", ".join(f"{name} = ?" for name in rows.STANDING)} WHERE id = ?
+"""  # noqa: S608 - the columns are ours
+_ATTEMPTS = """
+    SELECT number, attempt FROM attempts WHERE delivery_id = :id
+    UNION ALL SELECT number, attempt FROM deliveries WHERE id = :id AND number > 0
+"""
+_WITH_BODIES = """
+    CROSS JOIN bodies
+    ON bodies.message_id = deliveries.message_id AND bodies.content_type = deliveries.content_type
+"""
+_FROM_DELIVERIES = f"SELECT {rows.DELIVERY} FROM deliveries {_WITH_BODIES}"  # noqa: S608 - the columns are ours
+# Every index is named, so that what is due is found at once however much there is beside it.
+_DUE = f"""
+    SELECT {rows.DELIVERY} FROM deliveries INDEXED BY deliveries_due {_WITH_BODIES}
+    WHERE due_at <= ? ORDER BY due_at, origin, deliveries.id LIMIT ?
+"""  # noqa: S608 - the columns are ours
+_DUE_OF = f"""
+    SELECT {rows.DELIVERY} FROM deliveries INDEXED BY deliveries_due_of {_WITH_BODIES}
+    WHERE deliveries.message_id = ? AND due_at <= ? ORDER BY due_at, origin, deliveries.id LIMIT ?
+"""  # noqa: S608 - the columns are ours
+_UNREADABLE_FOR = timedelta(hours=1)
 
 
 def _put(connection: sqlite3.Connection, one: Subscription) -> None:
@@ -62,27 +73,6 @@ def _put(connection: sqlite3.Connection, one: Subscription) -> None:
         "INSERT OR IGNORE INTO patterns VALUES (?, ?, ?, ?)",
         [(pattern.text, one.owner or "", row[-1], row[0]) for pattern in one.patterns],
     )
-
-
-def _delivery_row(delivery: DeliveryRecord) -> Row:
-    return (
-        str(delivery.id),
-        str(delivery.message_id),
-        delivery.event,
-        delivery.sender,
-        str(delivery.subscription_id),
-        delivery.origin,
-        delivery.content_type,
-        delivery.state.value,
-        rows.moment(delivery.last.started_at),
-        _due(delivery),
-        rows.attempt_text(delivery.last),
-    )
-
-
-def _due(delivery: DeliveryRecord) -> str | None:
-    due_at = delivery.next_attempt_at
-    return None if due_at is None else rows.moment(due_at)
 
 
 class SqliteStore:
@@ -178,53 +168,87 @@ class SqliteStore:
         for _, same in groupby(merged, key=itemgetter(0, 1)):
             yield rows.subscription(next(same)[2:])
 
+    def accept(self, deliveries: Iterable[DeliveryRecord]) -> None:
+        """Keeps new deliveries: all of them or, on an error, none; those that are known stay as they are."""
+        written: deque[tuple[str, str]] = deque(maxlen=_KNOWN_BODIES)
+        with self._database.transaction() as connection:
+            for one in deliveries:
+                body = _body_key(one)
+                if body not in written:
+                    connection.execute(_PUT_BODY, (*body, one.body))
+                    written.append(body)
+                connection.execute(_ACCEPT, rows.delivery_row(one))
+        self._bodies.extend(written)
+
     def record(self, delivery: DeliveryRecord) -> None:
-        """Keeps what became of a delivery; replaces what was known of it."""
-        body = (str(delivery.message_id), delivery.content_type)
+        """Keeps what became of a delivery, and its attempt in the history."""
+        body = _body_key(delivery)
+        row = rows.delivery_row(delivery)
         if body in self._bodies:
             # One statement is a transaction of its own, and far cheaper than one that is spelt out.
-            self._database.rows(_RECORD, _delivery_row(delivery))
-            return
-        with self._database.transaction() as connection:
-            connection.execute("INSERT OR IGNORE INTO bodies VALUES (?, ?, ?)", (*body, delivery.body))
-            connection.execute(_RECORD, _delivery_row(delivery))
-        self._bodies.append(body)
+            changed = self._database.change(_RECORD, row)
+        else:
+            with self._database.transaction() as connection:
+                connection.execute(_PUT_BODY, (*body, delivery.body))
+                changed = connection.execute(_RECORD, row).rowcount
+            self._bodies.append(body)
+        if not changed:
+            late = (str(delivery.id), delivery.last.number, rows.attempt_text(delivery.last))
+            self._database.change(_LATE, late)
 
     def take(self, delivery_id: UUID, due_at: datetime, taken: DeliveryRecord) -> bool:
-        """Replaces a pending delivery that is due at exactly this moment; tells whether it was."""
-        sql = "UPDATE deliveries SET attempted_at = ?, due_at = ?, attempt = ? WHERE id = ? AND due_at = ?"
-        started_at = rows.moment(taken.last.started_at)
-        attempt = rows.attempt_text(taken.last)
-        values = (started_at, _due(taken), attempt, str(delivery_id), rows.moment(due_at))
-        with self._database.transaction() as connection:
-            return connection.execute(sql, values).rowcount > 0
+        """Replaces a delivery that is due at exactly this moment; tells whether it was."""
+        values = (*rows.standing(taken), str(delivery_id), rows.moment(due_at))
+        return self._database.change(f"{_CLAIM} AND due_at = ?", values) > 0
 
     def delivery(self, delivery_id: UUID) -> DeliveryRecord | None:
         """Gives what is known of a delivery, or None."""
         found = self._database.rows(f"{_FROM_DELIVERIES} WHERE deliveries.id = ?", [str(delivery_id)])
         return rows.delivery(found[0]) if found else None
 
-    def deliveries(self, state: DeliveryState | None = None) -> Iterator[DeliveryRecord]:
-        """Gives the deliveries in a state, or all, as a stream, the latest attempt first."""
-        condition = "" if state is None else "state = ? AND"
-        columns = _FROM_DELIVERIES.replace("SELECT", "SELECT attempted_at, deliveries.id,", 1)
-        sql = f"""
-            {columns} WHERE {condition} (attempted_at, deliveries.id) < (?, ?)
-            ORDER BY attempted_at DESC, deliveries.id DESC LIMIT {_PAGE}
-        """
-        values = () if state is None else (state.value,)
-        return (rows.delivery(row[2:]) for row in self._pages(sql, values, ("~", "")))
+    def attempts(self, delivery_id: UUID) -> list[Attempt]:
+        """Gives the attempts of a delivery, the first one first."""
+        found = self._database.rows(_ATTEMPTS, {"id": str(delivery_id)})
+        # Of two with one number, the delivery's own counts: it comes later.
+        history = {cast("int", number): str(text) for number, text in found}
+        return [rows.attempt(delivery_id, history[number]) for number in sorted(history)]
 
-    def claim_due(self, now: datetime, until: datetime, limit: int) -> list[DeliveryRecord]:
-        """Takes pending deliveries that are due, the longest due first, and makes them due again later."""
-        sql = f"{_FROM_DELIVERIES} WHERE due_at <= ? ORDER BY due_at LIMIT ?"
+    def deliveries(self, wanted: DeliveryFilter | None = None) -> Iterator[DeliveryRecord]:
+        """Gives those deliveries, or all, as a stream, the latest attempt first."""
+        search = searches.search(wanted or DeliveryFilter())
+        sql = f"""
+            SELECT attempted_at, deliveries.id, {rows.DELIVERY}
+            FROM deliveries INDEXED BY {search.index} {_WITH_BODIES}
+            WHERE {search.condition} AND (attempted_at, deliveries.id) < (?, ?)
+            ORDER BY attempted_at DESC, deliveries.id DESC LIMIT {_PAGE}
+        """  # noqa: S608 - the columns, the index and the condition are ours
+        return (rows.delivery(row[2:]) for row in self._pages(sql, search.values, (search.before, "")))
+
+    def claim_due(
+        self,
+        now: datetime,
+        limit: int,
+        claim: Callable[[DeliveryRecord], DeliveryRecord],
+        message_id: UUID | None = None,
+    ) -> list[DeliveryRecord]:
+        """Takes deliveries that are due, the longest due first; what cannot be read holds up no other.
+
+        Raises:
+            StoreDamaged: If nothing that is due can be read. It is not due again for an hour.
+        """
+        sql, of = (_DUE, ()) if message_id is None else (_DUE_OF, (str(message_id),))
         with self._database.transaction() as connection:
-            found = connection.execute(sql, (rows.moment(now), limit)).fetchall()
-            connection.executemany(
-                "UPDATE deliveries SET due_at = ? WHERE id = ?",
-                [(rows.moment(until), row[0]) for row in found],
-            )
-        return _readable(found)
+            found = rows.sharing_bodies(connection.execute(sql, (*of, rows.moment(now), limit)))
+            records, problem = _readable(found)
+            if problem is not None and not records:
+                later = rows.moment(now + _UNREADABLE_FOR)
+                connection.executemany(
+                    "UPDATE deliveries SET due_at = ? WHERE id = ?", [(later, row[0]) for row in found]
+                )
+            connection.executemany(_CLAIM, ((*rows.standing(claim(one)), str(one.id)) for one in records))
+        if problem is not None and not records:
+            raise problem
+        return records
 
     def close(self) -> None:
         """Closes the file."""
@@ -252,3 +276,19 @@ class SqliteStore:
         while page:
             page = self._database.rows(sql, (*values, *page[-1][:2]))
             yield from page
+
+
+def _body_key(delivery: DeliveryRecord) -> tuple[str, str]:
+    return str(delivery.message_id), delivery.content_type
+
+
+def _readable(found: Iterable[Row]) -> tuple[list[DeliveryRecord], StoreDamaged | None]:
+    """Gives what can be read, and what is wrong with the last one of the others."""
+    records: list[DeliveryRecord] = []
+    problem: StoreDamaged | None = None
+    for row in found:
+        try:
+            records.append(rows.delivery(row))
+        except StoreDamaged as exc:
+            problem = exc
+    return records, problem

@@ -3,10 +3,10 @@
 from thornsdk.model.exchange import Exchange, Request, Response
 from thornsdk.model.headers import check_header, check_signed, custom_headers, header_pairs
 from thornsdk.model.message import Audience, Delivery, Message, delivery_id
-from thornsdk.model.outcome import Attempt, Outcome, OutcomeKind
+from thornsdk.model.outcome import KEPT_ANSWER, Attempt, Outcome, OutcomeKind
 from thornsdk.model.patterns import EventPattern, check_event_name, covering
 from thornsdk.model.receipt import Receipt, ReceiptState, Tally, tally
-from thornsdk.model.record import DeliveryRecord, DeliveryState
+from thornsdk.model.record import DeliveryFilter, DeliveryRecord, DeliveryState, Lease
 from thornsdk.model.rotation import rotated
 from thornsdk.model.secret import OldSecret, Secret, SecretLike, as_secret
 from thornsdk.model.subscription import (
@@ -23,15 +23,18 @@ from thornsdk.model.url import DEFAULT_PORTS, URL, Origin, literal_address
 __all__ = [
     "DEFAULT_PORTS",
     "JSON",
+    "KEPT_ANSWER",
     "URL",
     "Attempt",
     "Audience",
     "Delivery",
+    "DeliveryFilter",
     "DeliveryRecord",
     "DeliveryState",
     "Digest",
     "EventPattern",
     "Exchange",
+    "Lease",
     "Message",
     "OldSecret",
     "Origin",

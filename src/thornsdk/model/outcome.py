@@ -3,7 +3,7 @@
 from datetime import datetime
 from enum import StrEnum
 
-from attrs import frozen
+from attrs import field, frozen
 
 from thornsdk.reasons import Reason
 from thornsdk.timings import Timings
@@ -37,12 +37,16 @@ class Outcome:
     retry_at: datetime | None = None
 
 
+KEPT_ANSWER = 1024
+"""How many bytes of an answer's body are kept with an attempt."""
+
+
 @frozen(kw_only=True)
 class Attempt:
     """One try of a delivery.
 
     Attributes:
-        number: Starts at 1; 0 where nothing was attempted yet, because the message could not be queued.
+        number: Starts at 1; 0 where nothing was attempted yet.
         started_at: When it began.
         duration: How long it took, in seconds; 0 where nothing was sent.
         outcome: What it means.
@@ -52,6 +56,9 @@ class Attempt:
         response_bytes: The length of the answer's body after decoding, in bytes, as far as it was read.
         reused: Whether an open connection was used again; None where unknown.
         timings: Where the time went; None where nothing was sent, or the transport does not tell.
+        address: The address that was connected to, as ``127.0.0.1``; None where unknown.
+        answer: How the body of the answer began, after decoding: its first `KEPT_ANSWER` bytes. It may quote
+            the request, so it is kept in stores and never logged.
     """
 
     number: int
@@ -64,3 +71,5 @@ class Attempt:
     response_bytes: int = 0
     reused: bool | None = None
     timings: Timings | None = None
+    address: str | None = None
+    answer: bytes = field(default=b"", repr=False)

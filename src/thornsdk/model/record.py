@@ -8,6 +8,8 @@ from attrs import evolve, field, frozen
 
 from thornsdk.model.message import Delivery
 from thornsdk.model.outcome import Attempt, Outcome, OutcomeKind
+from thornsdk.model.patterns import EventPattern
+from thornsdk.reasons import Reason
 
 
 class DeliveryState(StrEnum):
@@ -15,17 +17,21 @@ class DeliveryState(StrEnum):
 
     PENDING = "pending"
     """An attempt is due at a known time."""
+    LEASED = "leased"
+    """A process has taken it, and attempts it; until a known time, nobody else takes it."""
     DELIVERED = "delivered"
     """It arrived."""
     FAILED = "failed"
     """It was given up."""
     BLOCKED = "blocked"
     """Policy did not allow it."""
+    CANCELLED = "cancelled"
+    """Its subscription was removed or disabled before it arrived."""
 
     @classmethod
     def after(cls, outcome: Outcome) -> "DeliveryState":
         """Gives the state that an outcome leaves a delivery in."""
-        return _STATES[outcome.kind]
+        return cls.CANCELLED if outcome.reason is Reason.UNSUBSCRIBED else _STATES[outcome.kind]
 
 
 _STATES = {
@@ -34,6 +40,53 @@ _STATES = {
     OutcomeKind.FAILED: DeliveryState.FAILED,
     OutcomeKind.BLOCKED: DeliveryState.BLOCKED,
 }
+
+
+@frozen
+class Lease:
+    """The right of one process to attempt a delivery.
+
+    It is over when the delivery is due again: who took it has died, or will find that it comes too late.
+
+    Attributes:
+        holder: Names the process: its host, its number and a random part.
+    """
+
+    holder: str
+
+
+@frozen(kw_only=True)
+class DeliveryFilter:
+    """Which deliveries are wanted. What is None does not matter.
+
+    Attributes:
+        states: Those in one of these states.
+        event: Those of events that this pattern matches.
+        subscription_id: Those to this subscription.
+        owner: Those to subscriptions of this tenant.
+        since: Those whose latest attempt began at this moment or later. One that was not attempted counts
+            from when it was accepted.
+        before: Those whose latest attempt began before this moment.
+    """
+
+    states: frozenset[DeliveryState] | None = None
+    event: EventPattern | None = None
+    subscription_id: UUID | None = None
+    owner: str | None = None
+    since: datetime | None = None
+    before: datetime | None = None
+
+    def admits(self, record: "DeliveryRecord") -> bool:
+        """Tells whether a delivery is wanted."""
+        at = record.last.started_at
+        return (
+            (self.states is None or record.state in self.states)
+            and (self.event is None or self.event.matches(record.event))
+            and self.subscription_id in {None, record.subscription_id}
+            and self.owner in {None, record.owner}
+            and (self.since is None or at >= self.since)
+            and (self.before is None or at < self.before)
+        )
 
 
 @frozen(kw_only=True)
@@ -49,7 +102,10 @@ class DeliveryRecord:
         origin: Where it goes: scheme, host and port as text.
         content_type: The content type of the body.
         body: The exact bytes.
-        last: The latest attempt.
+        last: The latest attempt; its number is 0 while none was begun.
+        owner: The tenant that the subscription belonged to when the delivery was made, or None.
+        accepted_at: When the store was first told of it; None where that was not read from a store.
+        lease: Who attempts it now, and until when nobody else does; None while nobody does.
     """
 
     id: UUID
@@ -61,6 +117,9 @@ class DeliveryRecord:
     content_type: str
     body: bytes = field(repr=False)
     last: Attempt
+    owner: str | None = None
+    accepted_at: datetime | None = None
+    lease: Lease | None = None
 
     @classmethod
     def of(cls, delivery: Delivery, attempt: Attempt) -> "DeliveryRecord":
@@ -75,6 +134,7 @@ class DeliveryRecord:
             content_type=delivery.content_type,
             body=delivery.body,
             last=attempt,
+            owner=delivery.subscription.owner,
         )
 
     @property
@@ -85,11 +145,11 @@ class DeliveryRecord:
     @property
     def state(self) -> DeliveryState:
         """Where the delivery stands."""
-        return DeliveryState.after(self.last.outcome)
+        return DeliveryState.LEASED if self.lease is not None else DeliveryState.after(self.last.outcome)
 
     @property
     def next_attempt_at(self) -> datetime | None:
-        """When the next attempt is due; None unless it is pending."""
+        """When the next attempt is due, or the lease is over; None once it has ended."""
         return self.last.outcome.retry_at
 
     def due_at(self, moment: datetime) -> "DeliveryRecord":

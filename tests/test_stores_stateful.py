@@ -1,0 +1,150 @@
+"""Both stores against a plain model of them, whatever is done in whatever order."""
+
+from contextlib import ExitStack, closing
+from datetime import datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from uuid import UUID
+
+from attrs import evolve
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from support.records import NOW, delivery, lost, until
+from thornsdk import Attempt, DeliveryRecord, DeliveryState, Outcome, OutcomeKind, Reason, Store
+from thornsdk_plugins.memory import MemoryStore
+from thornsdk_plugins.sqlite import SqliteStore
+
+SECOND = timedelta(seconds=1)
+MESSAGES = [UUID(int=1), UUID(int=2)]
+OWED = [
+    evolve(
+        delivery(due=NOW),
+        id=UUID(int=10 + number),
+        message_id=MESSAGES[number % 2],
+        origin=f"https://{number % 3}.example",
+        last=evolve(delivery(due=NOW).last, number=0),
+    )
+    for number in range(5)
+]
+
+deliveries = st.sampled_from(OWED)
+seconds = st.integers(0, 5)
+numbers = st.integers(1, 4)
+kinds = st.sampled_from(OutcomeKind)
+
+
+def weight(record: DeliveryRecord) -> tuple[bool, int]:
+    return record.state is DeliveryState.DELIVERED, record.last.number
+
+
+class Model:
+    """What a store is to say, in the plainest words."""
+
+    def __init__(self) -> None:
+        self.known: dict[UUID, DeliveryRecord] = {}
+        self.history: dict[UUID, dict[int, Attempt]] = {}
+
+    def write(self, record: DeliveryRecord) -> None:
+        self.known[record.id] = record
+        if record.last.number > 0:
+            self.history.setdefault(record.id, {})[record.last.number] = record.last
+
+    def record(self, record: DeliveryRecord) -> None:
+        known = self.known.get(record.id)
+        if known is None or weight(record) >= weight(known):
+            self.write(record)
+        elif record.last.number != known.last.number:
+            self.history[record.id][record.last.number] = record.last
+
+    def due(self, now: datetime, message_id: UUID | None) -> list[DeliveryRecord]:
+        ready = [
+            (one.next_attempt_at, one.origin, str(one.id), one)
+            for one in self.known.values()
+            if one.next_attempt_at is not None
+            and one.next_attempt_at <= now
+            and message_id in {None, one.message_id}
+        ]
+        return [one for *_, one in sorted(ready)]
+
+
+class Stores(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.stack = ExitStack()
+        folder = Path(self.stack.enter_context(TemporaryDirectory()))
+        self.stores: list[Store] = [MemoryStore(), SqliteStore(folder / "thorn.db")]
+        for one in self.stores:
+            self.stack.enter_context(closing(one))
+        self.model = Model()
+        self.now = NOW
+
+    def teardown(self) -> None:
+        self.stack.close()
+
+    @rule(by=seconds)
+    def time_passes(self, by: int) -> None:
+        self.now += by * SECOND
+
+    @rule(new=st.lists(deliveries, max_size=3))
+    def accept(self, new: list[DeliveryRecord]) -> None:
+        for store in self.stores:
+            store.accept(new)
+        for one in new:
+            self.model.known.setdefault(one.id, one)
+
+    @rule(one=deliveries, number=numbers, kind=kinds, wait=seconds)
+    def record(self, one: DeliveryRecord, number: int, kind: OutcomeKind, wait: int) -> None:
+        retry_at = self.now + wait * SECOND if kind is OutcomeKind.RETRY else None
+        outcome = Outcome(kind, Reason.STATUS, retry_at)
+        attempt = Attempt(number=number, started_at=self.now, duration=0.0, outcome=outcome)
+        told = evolve(one, last=attempt)
+        for store in self.stores:
+            store.record(told)
+        self.model.record(told)
+
+    @rule(limit=st.integers(0, 3), lease=seconds, message_id=st.sampled_from([None, *MESSAGES]))
+    def claim(self, limit: int, lease: int, message_id: UUID | None) -> None:
+        claim = until(self.now + lease * SECOND)
+        expected = self.model.due(self.now, message_id)[:limit]
+        for store in self.stores:
+            assert store.claim_due(self.now, limit, claim, message_id) == expected
+        for one in expected:
+            self.model.write(claim(one))
+
+    @rule(one=deliveries, ago=seconds, lease=seconds)
+    def take(self, one: DeliveryRecord, ago: int, lease: int) -> None:
+        known = self.model.known.get(one.id, one)
+        due_at = self.now - ago * SECOND
+        taken = lost(known, self.now + lease * SECOND)
+        expected = one.id in self.model.known and known.next_attempt_at == due_at
+        for store in self.stores:
+            assert store.take(one.id, due_at, taken) is expected
+        if expected:
+            self.model.write(taken)
+
+    @rule(one=deliveries)
+    def take_back(self, one: DeliveryRecord) -> None:
+        known = self.model.known.get(one.id)
+        if known is None or known.lease is None or known.next_attempt_at is None:
+            return
+        before = self.model.history[one.id].get(known.last.number - 1, one.last)
+        back = evolve(known, last=before, lease=None).due_at(self.now)
+        for store in self.stores:
+            assert store.take(one.id, known.next_attempt_at, back) is True
+        self.model.history[one.id].pop(known.last.number)
+        self.model.write(back)
+
+    @invariant()
+    def all_say_the_same(self) -> None:
+        for store in self.stores:
+            found = list(store.deliveries())
+            assert {one.id: one for one in found} == self.model.known
+            for one in found:
+                history = self.model.history.get(one.id, {})
+                assert store.attempts(one.id) == [history[number] for number in sorted(history)]
+
+
+Stores.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestStores = Stores.TestCase

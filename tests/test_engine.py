@@ -22,6 +22,7 @@ from support.stages import (
     RecordingObserver,
     RecordingSigner,
     RecordingTransport,
+    accepts,
     answered,
     make_dispatch,
     make_pipeline,
@@ -31,12 +32,14 @@ from support.stages import (
 )
 from thornsdk import (
     AddressRules,
+    Attempt,
     Audience,
     DeliveryRecord,
     DeliveryState,
     Dispatch,
     Exchange,
     Lease,
+    Outcome,
     OutcomeKind,
     Pipeline,
     Reason,
@@ -50,7 +53,7 @@ from thornsdk import (
 from thornsdk.engine import Engine, Sources
 from thornsdk.errors import ConfigurationError, NotFound, SerializationError, StoreFull
 from thornsdk.logs import DeliveryLog
-from thornsdk.planned import Conditions
+from thornsdk.planned import Conditions, plan
 from thornsdk_plugins.json import JsonSerializer
 from thornsdk_plugins.memory import MemoryStore
 from thornsdk_plugins.urllib3 import PooledTransport
@@ -75,6 +78,7 @@ class House:
         clock: FakeClock | None = None,
         rules: AddressRules | None = None,
         terms: Terms = TERMS,
+        durable: bool = False,
     ) -> None:
         self.pipeline = pipeline if isinstance(pipeline, Pipeline) else make_pipeline([pipeline])
         assert self.pipeline.store is not None
@@ -90,6 +94,7 @@ class House:
             general_terms=terms,
             requirements=lambda event: frozenset(),
             holder=lambda: "here",
+            durable=durable,
         )
         conditions = Conditions(
             pipeline=self.pipeline,
@@ -115,7 +120,7 @@ class House:
 
     def send(self, payload: object = 42) -> list[DeliveryRecord]:
         dispatch = self.dispatch(payload)
-        return list(self.engine.deliver(dispatch, self.engine.matching(dispatch.audience)))
+        return list(self.engine.deliver_all(dispatch))
 
     def state(self, record: DeliveryRecord) -> DeliveryState:
         kept = self.store.delivery(record.id)
@@ -384,6 +389,132 @@ def test_410_for_a_subscription_that_is_disabled_already_keeps_the_first_reason(
     kept = house.store.find(UUID(int=1))
     assert kept is not None
     assert kept.disabled == "first"
+
+
+# Accepted first
+
+
+def dies(request: Request) -> Response:
+    raise SystemExit
+
+
+def test_what_is_accepted_is_in_the_store_before_anything_is_sent() -> None:
+    def look(request: Request) -> Response:
+        seen.append(Counter(one.state for one in house.store.deliveries()))
+        return accepts(request)
+
+    seen: list[Counter[DeliveryState]] = []
+    house = House(RecordingTransport(look), *map(make_subscription, (1, 2, 3)), durable=True)
+    assert [one.kind for one in house.send()] == [OutcomeKind.DELIVERED] * 3
+    assert seen[0].total() == 3
+    assert [one.state for one in house.store.deliveries()] == [DeliveryState.DELIVERED] * 3
+
+
+def test_what_is_accepted_and_claimed_is_attempted_once_however_much_it_is() -> None:
+    transport = RecordingTransport()
+    house = House(transport, *map(make_subscription, range(1, 351)), durable=True)
+    assert Counter((one.kind, one.last.number) for one in house.send()) == {(OutcomeKind.DELIVERED, 1): 350}
+    assert len({one.id for one in transport.requests}) == len(transport.requests) == 350
+
+
+def test_what_is_accepted_goes_out_in_origin_order_to_stored_and_static_subscribers() -> None:
+    transport = RecordingTransport()
+    urls = (f"https://{host}.example/" for host in "cbda")
+    c, b, d, a = (make_subscription(number, url=url) for number, url in enumerate(urls, 1))
+    house = House(transport, b, d, static=[c, a], durable=True)
+    assert len(house.send()) == 4
+    assert [one.url.host[0] for one in transport.requests] == ["a", "b", "c", "d"]
+
+
+def test_static_subscriptions_are_asked_for_once_per_message() -> None:
+    class Counted(list[Subscription]):
+        asked = 0
+
+        def __iter__(self) -> Iterator[Subscription]:
+            self.asked += 1
+            return super().__iter__()
+
+    house = House(RecordingTransport(), durable=True)
+    house.static = counted = Counted(map(make_subscription, range(1, 151)))
+    assert len(house.send()) == 150
+    assert counted.asked == 1
+
+
+def test_what_a_process_that_dies_in_send_leaves_is_attempted_elsewhere() -> None:
+    store = store_with(*map(make_subscription, range(1, 151)))
+    dying = House(make_pipeline([RecordingTransport(dies)], store=store), durable=True)
+    with pytest.raises(SystemExit):
+        dying.send({"id": 42})
+    transport = RecordingTransport()
+    house = House(make_pipeline([transport], store=store))
+    assert len(list(house.engine.run_due())) == 50  # The others are leased still.
+    house.clock.advance(6 * 3 + 10)
+    assert len(list(house.engine.run_due())) == 100
+    assert {one.body for one in transport.requests} == {b'{"id":42}'}
+    assert len({one.id for one in transport.requests}) == 150
+
+
+def test_nothing_is_sent_where_the_store_cannot_accept() -> None:
+    class Full(MemoryStore):
+        def accept(self, deliveries: Iterable[DeliveryRecord]) -> None:
+            list(deliveries)
+            raise StoreFull("no room")
+
+    transport = RecordingTransport()
+    house = House(make_pipeline([transport], store=Full()), make_subscription(), durable=True)
+    with pytest.raises(StoreFull):
+        house.send()
+    assert transport.requests == []
+
+
+def test_what_is_accepted_and_cannot_be_written_fails_as_it_would_otherwise() -> None:
+    house = House(RecordingTransport(), make_subscription(1, content_type="text/csv"), durable=True)
+    (record,) = house.send()
+    assert (record.kind, record.last.number) == (OutcomeKind.FAILED, 1)
+    assert record.last.outcome.reason is Reason.NOT_SERIALIZABLE
+    assert "no serializer writes text/csv" in record.last.detail
+    assert house.state(record) is DeliveryState.FAILED
+
+
+def test_what_cannot_be_written_is_never_sent_though_processes_die_over_it() -> None:
+    transport = RecordingTransport()
+    house = House(transport, make_subscription(1, content_type="text/csv"))
+    dispatch = house.dispatch()
+    planned = plan(dispatch, make_subscription(1, content_type="text/csv"))
+    outcome = Outcome(OutcomeKind.RETRY, Reason.NOT_SERIALIZABLE, NOW)
+    attempt = Attempt(number=0, started_at=NOW, duration=0.0, outcome=outcome)
+    owed = DeliveryRecord.of(planned.delivery, attempt)
+    house.store.accept([owed])
+    house.store.record(lost(house, owed))
+    house.clock.advance(1000)
+    (record,) = house.engine.run_due()
+    assert (record.last.number, record.last.outcome.reason) == (2, Reason.NOT_SERIALIZABLE)
+    assert (record.kind, transport.requests) == (OutcomeKind.FAILED, [])
+
+
+def test_a_subscription_that_ends_while_its_message_is_sent_is_given_up() -> None:
+    def ends(request: Request) -> Response:
+        house.store.remove(UUID(int=2))
+        return accepts(request)
+
+    transport = RecordingTransport(ends)
+    house = House(transport, make_subscription(1), make_subscription(2), durable=True)
+    assert [one.last.outcome.reason for one in house.send()] == [Reason.ACCEPTED, Reason.UNSUBSCRIBED]
+    assert len(transport.requests) == 1
+
+
+def test_what_another_process_takes_meanwhile_is_its_own() -> None:
+    def takes(request: Request) -> Response:
+        if not transport.requests[1:]:
+            until_then = until(house.clock() + timedelta(hours=1))
+            taken.extend(house.store.claim_due(house.clock(), 30, until_then))
+        return accepts(request)
+
+    taken: list[DeliveryRecord] = []
+    transport = RecordingTransport(takes)
+    house = House(transport, *map(make_subscription, range(1, 151)), durable=True)
+    assert len(house.send()) == 120
+    assert len(taken) == 30
 
 
 # Trying again

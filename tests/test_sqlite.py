@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeAlias
 from uuid import uuid4
@@ -675,6 +676,13 @@ def test_many_deliveries_that_cannot_be_read_do_not_hold_up_the_next_claim(
     with pytest.raises(StoreDamaged):
         store.claim_due(NOW + MINUTE, 3, until(NOW + 2 * MINUTE))
     assert store.claim_due(NOW + MINUTE, 3, until(NOW + 2 * MINUTE)) == [good]
+
+
+def test_a_delivery_is_due_when_its_row_says(store: SqliteStore, path: Path) -> None:
+    one = delivery(due=NOW)
+    store.record(one)
+    raw(path, "UPDATE deliveries SET due_at = '2026-01-02T04:00:00.000000+00:00'")
+    assert store.delivery(one.id) == one.due_at(datetime(2026, 1, 2, 4, tzinfo=UTC))
 
 
 def test_a_history_that_cannot_be_read_is_named_without_what_stands_in_it(

@@ -1,9 +1,11 @@
 import asyncio
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Never
+from pathlib import Path
+from typing import Any, Never
 from uuid import UUID
 
 import pytest
@@ -21,12 +23,15 @@ from support.stages import (
 from thornsdk import (
     URL,
     DeliveryFilter,
+    DeliveryRecord,
     DeliveryState,
     Digest,
     OutcomeKind,
     Pipeline,
     Reason,
     ReceiptState,
+    Request,
+    Response,
     RetryPolicy,
     Secret,
     Settings,
@@ -603,6 +608,58 @@ def test_enabling_a_static_subscriber_that_is_active_puts_nothing_into_the_store
     with Thorn(pipeline=pipeline, subscribers={"*": make_subscription(1)}) as thorn:
         assert thorn.enable(UUID(int=1)) == make_subscription(1)
     assert list(store.subscriptions()) == []
+
+
+# Accepted first
+
+
+@pytest.mark.parametrize(
+    ("setting", "accepted"), [({}, True), ({"durable": "yes"}, True), ({"durable": "no"}, False)]
+)
+def test_with_a_store_that_outlives_the_process_a_message_is_accepted_first_unless_a_setting_says_no(
+    tmp_path: Path, setting: dict[str, Any], accepted: bool
+) -> None:
+    def look(request: Request) -> Response:
+        seen.extend(thorn.deliveries())
+        return Response(status=200)
+
+    seen: list[DeliveryRecord] = []
+    pipeline = make_pipeline([RecordingTransport(look)], store=SqliteStore(tmp_path / "thorn.db"))
+    with Thorn(pipeline=pipeline, **setting) as thorn:
+        thorn.subscribe("*", HTTPS)
+        assert thorn.event("order.created").send({"id": 42}).outcomes.delivered == 1
+    assert [one.state for one in seen] == [DeliveryState.LEASED] * accepted
+
+
+def test_with_a_store_that_ends_with_the_process_nothing_is_accepted_first() -> None:
+    def look(request: Request) -> Response:
+        seen.extend(thorn.deliveries())
+        return Response(status=200)
+
+    seen: list[DeliveryRecord] = []
+    with Thorn(pipeline=make_pipeline([RecordingTransport(look)])) as thorn:
+        thorn.subscribe("*", HTTPS)
+        assert thorn.event("order.created").send({"id": 42}).outcomes.delivered == 1
+    assert seen == []
+
+
+def test_a_store_that_ends_with_the_process_cannot_be_durable() -> None:
+    with pytest.raises(ConfigurationError, match="THORN_DURABLE is on, but the store lives in this process"):
+        Thorn(durable=True)
+
+
+def test_who_holds_a_lease_is_this_process(tmp_path: Path) -> None:
+    def look(request: Request) -> Response:
+        seen.extend(thorn.deliveries())
+        return Response(status=200)
+
+    seen: list[DeliveryRecord] = []
+    pipeline = make_pipeline([RecordingTransport(look)], store=SqliteStore(tmp_path / "thorn.db"))
+    with Thorn(pipeline=pipeline) as thorn:
+        thorn.subscribe("*", HTTPS)
+        thorn.event("order.created").send({})
+    assert seen[0].lease is not None
+    assert f":{os.getpid()}:" in seen[0].lease.holder
 
 
 # Later attempts

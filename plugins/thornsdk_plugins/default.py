@@ -15,7 +15,11 @@ from thornsdk import (
 
 
 class DefaultDispatcher(Dispatcher):
-    """Attempts every delivery of a message once, here and now, and tells all outcomes in the receipt."""
+    """Attempts every delivery of a message once, here and now, and tells all outcomes in the receipt.
+
+    Where ``THORN_DURABLE`` is on, the deliveries are written to the store before the first of them is sent.
+    One that another process takes from there meanwhile is not in the receipt.
+    """
 
     @property
     def name(self) -> str:
@@ -24,7 +28,7 @@ class DefaultDispatcher(Dispatcher):
 
     def dispatch(self, dispatch: Dispatch, deliverer: Deliverer) -> Receipt:
         """Delivers the message; ends when every request has ended."""
-        results = deliverer.deliver(dispatch, deliverer.matching(dispatch.audience))
+        results = deliverer.deliver_all(dispatch)
         return Receipt(
             message_id=dispatch.message.id,
             event=dispatch.message.event,

@@ -28,7 +28,7 @@ class Claim:
     leased: DeliveryRecord
 
 
-Prepare: TypeAlias = Callable[[Claim], Planned | DeliveryRecord | None]
+PrepareClaim: TypeAlias = Callable[[Claim], Planned | DeliveryRecord | None]
 """Plans the attempt of a claim; or settles it without one and gives the result; or puts it back: None."""
 
 
@@ -43,7 +43,7 @@ class Due(Iterator[Planned]):
         prepare: Plans or settles a claim.
     """
 
-    def __init__(self, claims: Iterator[Claim], prepare: Prepare) -> None:
+    def __init__(self, claims: Iterator[Claim], prepare: PrepareClaim) -> None:
         self._claims = claims
         self._prepare = prepare
         self._aside: deque[DeliveryRecord] = deque()

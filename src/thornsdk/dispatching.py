@@ -150,6 +150,14 @@ class Deliverer(Protocol):
         """Makes the first attempt to deliver to each subscription, and gives each result when it is known."""
         ...
 
+    def deliver_all(self, dispatch: Dispatch) -> Iterator[DeliveryRecord]:
+        """Makes the first attempt to deliver a message to all who are to get it, and gives each result.
+
+        Where ``THORN_DURABLE`` is on, all its deliveries are written to the store in one transaction before
+        the first of them is attempted: if this process dies, what is left is due there.
+        """
+        ...
+
     def attempt(self, planned: Iterable[Planned]) -> Iterator[DeliveryRecord]:
         """Attempts each delivery, and gives each result when it is known.
 

@@ -24,7 +24,7 @@ from thornsdk.model import (
     OutcomeKind,
     Subscription,
 )
-from thornsdk.planned import Conditions, plan, plan_again
+from thornsdk.planned import Conditions, plan, plan_again, with_problem_of
 from thornsdk.reasons import Reason
 from thornsdk.run import Run
 from thornsdk.stages import Store
@@ -37,6 +37,7 @@ _TAKE_MARGIN = 60.0
 _OPEN = frozenset({DeliveryState.PENDING, DeliveryState.LEASED})
 
 Find: TypeAlias = Callable[[DeliveryRecord], Subscription | None]
+Prepare: TypeAlias = Callable[[DeliveryRecord], Planned | DeliveryRecord]
 TermsOf: TypeAlias = Callable[[DeliveryRecord], Terms]
 
 
@@ -52,6 +53,7 @@ class Sources:
         general_terms: The terms of such an event.
         requirements: Names what configuration and code add to an event.
         holder: Names this process, as the holder of leases.
+        durable: Whether the deliveries of a message are written to the store before the first is attempted.
     """
 
     store: Store
@@ -60,6 +62,7 @@ class Sources:
     general_terms: Terms
     requirements: Callable[[str], frozenset[str]]
     holder: Callable[[], str]
+    durable: bool
 
 
 class Engine:
@@ -88,12 +91,7 @@ class Engine:
 
     def matching(self, audience: Audience) -> Iterator[Subscription]:
         """Gives the subscriptions that get a message, stored and static, as a stream sorted by origin."""
-        # A static subscription that is in the store as well was changed there: the store's word counts.
-        static = self._wanting(audience).values()
-        new = [one for one in static if self._store.find(one.id) is None]
-        if not new:
-            return self._store.matching(audience)
-        return heapq.merge(sorted(new, key=_place), self._store.matching(audience), key=_place)
+        return self._together(self._wanting(audience), audience)
 
     def subscriptions(self, ids: Sequence[UUID], audience: Audience) -> list[Subscription]:
         """Gives those of these subscriptions that are there and active, in this order."""
@@ -105,6 +103,12 @@ class Engine:
     def deliver(self, dispatch: Dispatch, subscriptions: Iterable[Subscription]) -> Iterator[DeliveryRecord]:
         """Makes the first attempt to deliver to each subscription, and gives each result when it is known."""
         return self.attempt(plan(dispatch, one) for one in subscriptions)
+
+    def deliver_all(self, dispatch: Dispatch) -> Iterator[DeliveryRecord]:
+        """Makes the first attempt to deliver a message to all who are to get it, and gives each result."""
+        if not self._sources.durable:
+            return self.deliver(dispatch, self.matching(dispatch.audience))
+        return self._accept_and_deliver(dispatch)
 
     def attempt(self, planned: Iterable[Planned]) -> Iterator[DeliveryRecord]:
         """Attempts each delivery, and gives each result when it is known."""
@@ -140,11 +144,14 @@ class Engine:
             record: What is known of it.
             until: When it is due again, unless it ended before.
         """
+        # That there is no body to send has to be known to whoever comes next, too.
+        unwritten = record.last.outcome.reason is Reason.NOT_SERIALIZABLE
+        reason = Reason.NOT_SERIALIZABLE if unwritten else Reason.WORKER_LOST
         attempt = Attempt(
             number=record.last.number + 1,
             started_at=self.clock(),
             duration=0.0,
-            outcome=Outcome(OutcomeKind.RETRY, Reason.WORKER_LOST, until),
+            outcome=Outcome(OutcomeKind.RETRY, reason, until),
             detail="the process that made the attempt has not told what came of it",
         )
         return evolve(record, last=attempt, lease=Lease(self._sources.holder()))
@@ -157,10 +164,8 @@ class Engine:
             if planned.problem is not None:
                 yield from self.attempt([planned])  # It fails, whenever it is attempted.
                 continue
-            outcome = Outcome(OutcomeKind.RETRY, Reason.NOT_QUEUED, now)
-            attempt = Attempt(number=0, started_at=now, duration=0.0, outcome=outcome, detail=why)
-            record = DeliveryRecord.of(planned.delivery, attempt)
-            self._store.record(record)
+            record = _owed(planned, now, Reason.NOT_QUEUED, why)
+            self._store.accept([record])
             yield record
 
     def terms(self, event: str) -> Terms:
@@ -184,8 +189,10 @@ class Engine:
         def terms_of(record: DeliveryRecord) -> Terms:
             return self.terms(record.event)
 
-        claims = self._claims(self.clock(), terms_of)
-        return self._attempt_claimed(claims, self.subscription, terms_of)
+        def prepare(record: DeliveryRecord) -> Planned | DeliveryRecord:
+            return self._prepared(record, self.subscription, terms_of(record))
+
+        return self._attempt_claimed(self._claims(self.clock(), terms_of), prepare, terms_of)
 
     def replay(self, delivery_id: UUID) -> DeliveryRecord:
         """Attempts a stored delivery now, whatever its state; it keeps its id and its body.
@@ -255,6 +262,31 @@ class Engine:
         static = self._static(record.event, record.sender)
         return next((one for one in static if one.id == record.subscription_id), None)
 
+    def _together(self, static: Mapping[UUID, Subscription], audience: Audience) -> Iterator[Subscription]:
+        # A static subscription that is in the store as well was changed there: the store's word counts.
+        new = [one for one in static.values() if self._store.find(one.id) is None]
+        if not new:
+            return self._store.matching(audience)
+        return heapq.merge(sorted(new, key=_place), self._store.matching(audience), key=_place)
+
+    def _accept_and_deliver(self, dispatch: Dispatch) -> Iterator[DeliveryRecord]:
+        """Writes all deliveries of a message to the store at once, then claims and attempts them."""
+        now, static = self.clock(), self._wanting(dispatch.audience)
+
+        def find(record: DeliveryRecord) -> Subscription | None:
+            return self._store.find(record.subscription_id) or static.get(record.subscription_id)
+
+        def prepare(record: DeliveryRecord) -> Planned | DeliveryRecord:
+            prepared = self._prepared(record, find, dispatch.terms)
+            return with_problem_of(dispatch, prepared) if isinstance(prepared, Planned) else prepared
+
+        def terms_of(_: DeliveryRecord) -> Terms:
+            return dispatch.terms
+
+        plans = (plan(dispatch, one) for one in self._together(static, dispatch.audience))
+        self._store.accept(_owed(one, now, Reason.NOT_ATTEMPTED) for one in plans)
+        yield from self._attempt_claimed(self._claims(now, terms_of, dispatch.message.id), prepare, terms_of)
+
     def _claims(self, now: datetime, terms_of: TermsOf, message_id: UUID | None = None) -> Iterator[Claim]:
         """Claims what is due, a page whenever the one before was read."""
         leased: dict[UUID, DeliveryRecord] = {}
@@ -270,16 +302,15 @@ class Engine:
             leased.clear()
 
     def _attempt_claimed(
-        self, claims: Iterator[Claim], find: Find, terms_of: TermsOf
+        self, claims: Iterator[Claim], prepare: Prepare, terms_of: TermsOf
     ) -> Iterator[DeliveryRecord]:
-        def prepare(claim: Claim) -> Planned | DeliveryRecord | None:
-            terms = terms_of(claim.known)
-            if self._comes_too_late(claim, terms):
+        def prepare_in_time(claim: Claim) -> Planned | DeliveryRecord | None:
+            if self._comes_too_late(claim, terms_of(claim.known)):
                 self._put_back(claim.known)
                 return None
-            return self._prepared(claim.known, find, terms)
+            return prepare(claim.known)
 
-        due = Due(claims, prepare)
+        due = Due(claims, prepare_in_time)
         while not due.ended:
             for record in self.attempt(due):
                 yield from due.aside()
@@ -369,6 +400,15 @@ class Engine:
         except ConfigurationError:
             static = sent_to  # The callable that gave it broke since.
         self.change(sent_to.id, gone, static)
+
+
+def _owed(planned: Planned, now: datetime, reason: Reason, why: str = "") -> DeliveryRecord:
+    """Gives what is to be kept of a delivery before its first attempt. It is due at once."""
+    if planned.problem is not None:
+        reason, why = Reason.NOT_SERIALIZABLE, str(planned.problem)
+    outcome = Outcome(OutcomeKind.RETRY, reason, now)
+    attempt = Attempt(number=0, started_at=now, duration=0.0, outcome=outcome, detail=why)
+    return DeliveryRecord.of(planned.delivery, attempt)
 
 
 def _place(subscription: Subscription) -> tuple[Origin, int]:

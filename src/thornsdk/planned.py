@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from thornsdk.dispatching import Bodies, Dispatch, Planned, RecipientValidator, Terms
 from thornsdk.errors import RecipientRefused, SerializationError, crash
@@ -83,6 +83,14 @@ def plan_again(record: DeliveryRecord, subscription: Subscription, terms: Terms)
         problem=SerializationError("$", "it could not be written when it was sent") if unwritten else None,
         lost=last is Reason.WORKER_LOST,
     )
+
+
+def with_problem_of(dispatch: Dispatch, planned: Planned) -> Planned:
+    """Gives a plan that was made from the store; where there is no body, it says why, as its message does."""
+    if planned.problem is None:
+        return planned
+    _, problem = _parts(dispatch.bodies, planned.delivery.content_type)
+    return evolve(planned, problem=problem)
 
 
 def build_request(planned: Planned, transport: Transport, conditions: Conditions) -> Request:

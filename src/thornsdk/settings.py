@@ -56,6 +56,7 @@ class SettingsOptions(TypedDict, total=False):
 
     dispatcher: str
     store: str
+    durable: bool | None
     transport: str | Iterable[str]
     signers: str | Iterable[str]
     observers: str | Iterable[str]
@@ -114,6 +115,14 @@ class Settings:
         "the name of a store, or its URL",
         "Where subscriptions and deliveries are kept: `memory`, or `sqlite:///thorn.db` (relative path), "
         "`sqlite:////var/lib/app/thorn.db` (absolute path).",
+    )
+    durable: bool | None = _setting(
+        None,
+        optional(read_switch),
+        "true or false",
+        "With `default`: whether all deliveries of a message are written to the store, in one transaction, "
+        "before the first byte is sent, so that none is forgotten if the process dies. By default it is so "
+        "where the store outlives the process, as `sqlite` does.",
     )
     transport: tuple[str, ...] = _setting(
         ("urllib3",),

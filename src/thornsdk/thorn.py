@@ -444,8 +444,18 @@ class Thorn:
             general_terms=self.settings.terms,
             requirements=self._requirements,
             holder=Holder(),
+            durable=self._durable(),
         )
         return Engine(sources, conditions)
+
+    def _durable(self) -> bool:
+        lasts = self._store.identity is not None
+        if self.settings.durable and not lasts:
+            raise ConfigurationError(
+                "THORN_DURABLE is on, but the store lives in this process alone: set THORN_STORE to one that "
+                "outlives the process, such as sqlite:///thorn.db, or leave THORN_DURABLE out"
+            )
+        return lasts if self.settings.durable is None else self.settings.durable
 
     def _send(
         self,

@@ -159,7 +159,8 @@ def delivery(row: Row) -> DeliveryRecord:
             accepted_at=datetime.fromisoformat(accepted_at),
             lease=Lease(holder) if holder else None,
         )
-        return record.due_at(datetime.fromisoformat(due_at)) if due_at else record
+        due = datetime.fromisoformat(due_at) if due_at else None
+        return record if due is None or due == record.next_attempt_at else record.due_at(due)
 
 
 def delivery_row(delivery: DeliveryRecord) -> Row:

@@ -74,6 +74,16 @@ def test_a_message_may_be_handed_over_by_itself(open_thorn: OpenThorn, redis_url
     assert queued.document["messages"][0]["sender"] == "acme"
 
 
+@pytest.mark.parametrize("key", [None, "order 42"])
+def test_what_may_have_been_sent_before_is_published_with_a_look_into_the_store(
+    key: str | None, sender: Thorn, broker_url: str
+) -> None:
+    receipt = sender.event("order.created").send({"id": 42}, idempotency_key=key)
+    (queued,) = take_all(broker_url)
+    (message,) = queued.document["messages"]
+    assert (message["id"], message["again"]) == (str(receipt.message_id), key is not None)
+
+
 def test_a_task_shows_neither_bodies_nor_secrets_where_it_is_shown(sender: Thorn, broker_url: str) -> None:
     sender.subscribe("order.*", "https://host.example/", secret=SECRET)
     sender.event("order.created").send({"card": "4111-1111"})

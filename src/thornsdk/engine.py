@@ -102,7 +102,7 @@ class Engine:
 
     def deliver(self, dispatch: Dispatch, subscriptions: Iterable[Subscription]) -> Iterator[DeliveryRecord]:
         """Makes the first attempt to deliver to each subscription, and gives each result when it is known."""
-        return self.attempt(plan(dispatch, one) for one in subscriptions)
+        return self.attempt(self._new(dispatch, subscriptions))
 
     def deliver_all(self, dispatch: Dispatch) -> Iterator[DeliveryRecord]:
         """Makes the first attempt to deliver a message to all who are to get it, and gives each result."""
@@ -159,8 +159,7 @@ class Engine:
     def keep(self, dispatch: Dispatch, why: str) -> Iterator[DeliveryRecord]:
         """Puts the deliveries of a message into the store, due now, without an attempt."""
         now = self.clock()
-        for subscription in self.matching(dispatch.audience):
-            planned = plan(dispatch, subscription)
+        for planned in self._new(dispatch, self.matching(dispatch.audience)):
             if planned.problem is not None:
                 yield from self.attempt([planned])  # It fails, whenever it is attempted.
                 continue
@@ -261,6 +260,13 @@ class Engine:
     def _static_subscription(self, record: DeliveryRecord) -> Subscription | None:
         static = self._static(record.event, record.sender)
         return next((one for one in static if one.id == record.subscription_id), None)
+
+    def _new(self, dispatch: Dispatch, subscriptions: Iterable[Subscription]) -> Iterator[Planned]:
+        """Plans the deliveries of a message, without those that were made when it was sent before."""
+        for subscription in subscriptions:
+            planned = plan(dispatch, subscription)
+            if dispatch.message.idempotency_key is None or self._store.delivery(planned.delivery.id) is None:
+                yield planned
 
     def _together(self, static: Mapping[UUID, Subscription], audience: Audience) -> Iterator[Subscription]:
         # A static subscription that is in the store as well was changed there: the store's word counts.

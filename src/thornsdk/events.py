@@ -26,6 +26,7 @@ class Sender(Protocol):
         sender: str | None,
         broadcast: bool,
         transaction: OnCommit | None,
+        idempotency_key: str | None,
     ) -> Receipt:
         """Sends it, and says what was done with it."""
         ...
@@ -58,6 +59,7 @@ class Event(Generic[Payload]):
         sender: str | None = None,
         broadcast: bool = False,
         transaction: OnCommit | None = None,
+        idempotency_key: str | None = None,
     ) -> Receipt:
         """Sends a message to every matching subscription.
 
@@ -71,6 +73,9 @@ class Event(Generic[Payload]):
             transaction: Sends the message when a transaction is committed: something that takes a function
                 and calls it then, such as Django's ``transaction.on_commit``. The payload is written now;
                 after a rollback nothing is sent.
+            idempotency_key: What you call this occurrence, such as the id of a database row, of at most 255
+                characters. Sent twice with the same key, by whichever process, it is one message: no delivery
+                that the store knows of is made again, and the first payload counts.
 
         Returns:
             What was done with the message.
@@ -79,12 +84,19 @@ class Event(Generic[Payload]):
             SerializationError: If the payload cannot be written. Nothing was sent.
             DispatchError: If the dispatcher could not take the message. Nothing was sent, unless the error
                 says that the broker may have it.
-            InvalidValue: If the sender is empty. Nothing was sent.
+            InvalidValue: If the sender or the key is empty, or the key is too long. Nothing was sent.
             ConfigurationError: If a callable among the static subscribers raises. Nothing was sent.
             StoreError: If the store broke. What was sent before was recorded as far as it let us.
             ClosedError: If the `Thorn` was closed.
         """
-        return self._send(self.name, payload, sender=sender, broadcast=broadcast, transaction=transaction)
+        return self._send(
+            self.name,
+            payload,
+            sender=sender,
+            broadcast=broadcast,
+            transaction=transaction,
+            idempotency_key=idempotency_key,
+        )
 
     async def asend(
         self,
@@ -93,6 +105,7 @@ class Event(Generic[Payload]):
         sender: str | None = None,
         broadcast: bool = False,
         transaction: OnCommit | None = None,
+        idempotency_key: str | None = None,
     ) -> Receipt:
         """Does what `send` does, in a thread of the loop's default executor, so that the loop goes on.
 
@@ -100,7 +113,14 @@ class Event(Generic[Payload]):
         that calls back at once holds the loop up until the message is sent. Cancelling it does not stop the
         requests: the message goes on in its thread.
         """
-        given = partial(self.send, payload, sender=sender, broadcast=broadcast, transaction=transaction)
+        given = partial(
+            self.send,
+            payload,
+            sender=sender,
+            broadcast=broadcast,
+            transaction=transaction,
+            idempotency_key=idempotency_key,
+        )
         if transaction is not None or self._buffers():
             return given()
         return await asyncio.to_thread(given)

@@ -47,6 +47,7 @@ from thornsdk.model import (
     as_secret,
     as_secrets,
     check_event_name,
+    keyed_message_id,
     rotated,
     tally,
 )
@@ -465,9 +466,11 @@ class Thorn:
         sender: str | None,
         broadcast: bool,
         transaction: OnCommit | None,
+        idempotency_key: str | None,
     ) -> Receipt:
         self._open_store()
-        dispatch = self._prepare(event, payload, Audience(event=event, sender=sender, broadcast=broadcast))
+        audience = Audience(event=event, sender=sender, broadcast=broadcast)
+        dispatch = self._prepare(payload, audience, idempotency_key)
         if transaction is None:
             return self._take(dispatch)
         dispatch.bodies.in_all_types()  # The payload may change until then.
@@ -476,13 +479,19 @@ class Thorn:
         # Outside of a transaction, it may have been called already.
         return taken[0] if taken else self._waits(dispatch, ReceiptState.WAITING)
 
-    def _prepare(self, event: str, payload: object, audience: Audience) -> Dispatch:
+    def _prepare(self, payload: object, audience: Audience, key: str | None) -> Dispatch:
         bodies = Bodies(self.pipeline.by_content_type, payload)
         first = bodies.in_type(self.pipeline.serializers[0].content_type)
         if isinstance(first, SerializationError):
             raise first
+        event, sender = audience.event, audience.sender
         message = Message(
-            id=uuid4(), event=event, payload=payload, created_at=self._clock(), sender=audience.sender
+            id=uuid4() if key is None else keyed_message_id(event, sender, key),
+            event=event,
+            payload=payload,
+            created_at=self._clock(),
+            sender=sender,
+            idempotency_key=key,
         )
         return Dispatch(message=message, audience=audience, bodies=bodies, terms=self._events[event].terms)
 

@@ -128,6 +128,12 @@ def _envelope(dispatch: Dispatch, deliverer: Deliverer) -> Envelope:
             "the subscriptions are in a store that lives in this process alone, where no worker finds them: "
             "set THORN_STORE to one that both can open, such as sqlite:////var/lib/app/thorn.db"
         )
+    keyed = dispatch.message.idempotency_key is not None
+    if identity is None and keyed:
+        raise ConfigurationError(
+            "an idempotency key needs a store that the workers share, to know what was sent before: set "
+            "THORN_STORE to one, such as sqlite:////var/lib/app/thorn.db"
+        )
     event = dispatch.message.event
     envelope = Envelope(
         message_id=dispatch.message.id,
@@ -135,6 +141,7 @@ def _envelope(dispatch: Dispatch, deliverer: Deliverer) -> Envelope:
         bodies=dispatch.bodies.in_all_types(),
         terms=dispatch.terms,
         needs=Needs(event=event, store=identity, requirements=tuple(sorted(deliverer.requirements(event)))),
+        again=keyed,
     )
     length = travelling_size(envelope)
     if length > MAX_BYTES:

@@ -35,7 +35,7 @@ class Envelope:
         bodies: Its payload in each content type of the sender's pipeline.
         terms: The sender's terms. Recipient validators do not travel: they are the worker's own.
         needs: What a worker must know.
-        again: Whether some of its batches may have been published before.
+        again: Whether some of its batches may have been published before, or some of its deliveries made.
     """
 
     message_id: UUID

@@ -2,7 +2,7 @@
 
 from thornsdk.model.exchange import Exchange, Request, Response
 from thornsdk.model.headers import check_header, check_signed, custom_headers, header_pairs
-from thornsdk.model.message import Audience, Delivery, Message, delivery_id
+from thornsdk.model.message import Audience, Delivery, Message, delivery_id, keyed_message_id
 from thornsdk.model.outcome import KEPT_ANSWER, Attempt, Outcome, OutcomeKind
 from thornsdk.model.patterns import EventPattern, check_event_name, covering
 from thornsdk.model.receipt import Receipt, ReceiptState, Tally, tally
@@ -60,6 +60,7 @@ __all__ = [
     "custom_headers",
     "delivery_id",
     "header_pairs",
+    "keyed_message_id",
     "literal_address",
     "rotated",
     "tally",

@@ -1,19 +1,46 @@
 """Messages, whom they may reach, and deliveries."""
 
+import json
 from datetime import datetime
 from typing import Generic, TypeVar
 from uuid import UUID, uuid5
 
 from attrs import Factory, field, frozen
 
+from thornsdk.errors import InvalidValue
 from thornsdk.model.patterns import check_event_name
-from thornsdk.model.subscription import Subscription, check_tenant
+from thornsdk.model.subscription import Subscription, check_encodable, check_tenant
 
 Payload_co = TypeVar("Payload_co", covariant=True)
 
 
 def _check_event(_: object, __: object, name: str) -> None:
     check_event_name(name)
+
+
+MAX_KEY = 255
+"""The most characters an idempotency key has."""
+
+_KEYED = UUID("5a1f0f5e-52a4-5b7c-9c0e-2b8f1c6d7e90")
+
+
+def _check_key(_: object, __: object, key: str | None) -> None:
+    if key is None:
+        return
+    if not key or len(key) > MAX_KEY:
+        raise InvalidValue(f"an idempotency key has 1 to {MAX_KEY} characters; this one has {len(key)}")
+    check_encodable("the idempotency key", key)
+
+
+def keyed_message_id(event: str, sender: str | None, key: str) -> UUID:
+    """Gives the id of the message that an application calls by a key, the same in every process.
+
+    Args:
+        event: The event's name: another event may have the same key.
+        sender: The tenant on whose behalf it is sent, or None: and so may another tenant.
+        key: The idempotency key.
+    """
+    return uuid5(_KEYED, json.dumps([event, sender, key]))
 
 
 @frozen(kw_only=True)
@@ -26,6 +53,8 @@ class Message(Generic[Payload_co]):
         payload: What the application sent, as it gave it.
         created_at: When the application sent it.
         sender: The tenant on whose behalf it is sent, or None.
+        idempotency_key: What the application calls the occurrence, or None. The id is made from it, so that
+            it is the same message however often it is sent.
     """
 
     id: UUID
@@ -33,6 +62,7 @@ class Message(Generic[Payload_co]):
     payload: Payload_co = field(repr=False)
     created_at: datetime
     sender: str | None = field(default=None, validator=check_tenant)
+    idempotency_key: str | None = field(default=None, validator=_check_key)
 
 
 @frozen(kw_only=True)

@@ -92,10 +92,15 @@ def check_tenant(_: object, attribute: "Attribute[str | None]", tenant: str | No
         return
     if not tenant.strip():
         raise InvalidValue(f"the {attribute.name} must not be empty; give None for nobody")
-    _check_encodable(f"the {attribute.name}", tenant)
+    check_encodable(f"the {attribute.name}", tenant)
 
 
-def _check_encodable(what: str, text: str) -> None:
+def check_encodable(what: str, text: str) -> None:
+    """Checks that a text can be written in UTF-8.
+
+    Raises:
+        InvalidValue: If it cannot; the error names what it is.
+    """
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -107,7 +112,7 @@ def _some_reason(_: object, __: object, reason: str | None) -> None:
         return
     if not reason.strip():
         raise InvalidValue("the reason why a subscription is disabled must not be empty")
-    _check_encodable("the reason why a subscription is disabled", reason)
+    check_encodable("the reason why a subscription is disabled", reason)
 
 
 def _named(_: object, attribute: "Attribute[str | None]", value: str | None) -> None:

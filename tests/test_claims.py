@@ -1,6 +1,6 @@
 from collections.abc import Iterator
 
-from support.records import NOW, delivery, lost
+from support.records import NOW, delivery
 from support.stages import TERMS, make_subscription
 from thornsdk import DeliveryRecord, Planned
 from thornsdk.claims import Claim, Due
@@ -17,8 +17,7 @@ class Claims:
     def __iter__(self) -> Iterator[Claim]:
         for _ in range(self.count):
             self.asked += 1
-            known = delivery(due=NOW)
-            yield Claim(known=known, leased=lost(known, NOW))
+            yield Claim(known=delivery(due=NOW), leased_until=NOW)
 
 
 def planned(claim: Claim) -> Planned:

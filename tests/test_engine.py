@@ -447,9 +447,10 @@ def test_what_a_process_that_dies_in_send_leaves_is_attempted_elsewhere() -> Non
         dying.send({"id": 42})
     transport = RecordingTransport()
     house = House(make_pipeline([transport], store=store))
-    assert len(list(house.engine.run_due())) == 50  # The others are leased still.
-    house.clock.advance(6 * 3 + 10)
-    assert len(list(house.engine.run_due())) == 100
+    house.clock.advance(6 * 3 + 9)
+    assert list(house.engine.run_due()) == []
+    house.clock.advance(1)
+    assert Counter(one.last.number for one in house.engine.run_due()) == {1: 50, 2: 100}
     assert {one.body for one in transport.requests} == {b'{"id":42}'}
     assert len({one.id for one in transport.requests}) == 150
 
@@ -503,18 +504,35 @@ def test_a_subscription_that_ends_while_its_message_is_sent_is_given_up() -> Non
     assert len(transport.requests) == 1
 
 
-def test_what_another_process_takes_meanwhile_is_its_own() -> None:
-    def takes(request: Request) -> Response:
-        if not transport.requests[1:]:
-            until_then = until(house.clock() + timedelta(hours=1))
-            taken.extend(house.store.claim_due(house.clock(), 30, until_then))
+def test_what_is_being_sent_is_not_due_for_others_before_its_lease_is_over() -> None:
+    def others_look(request: Request) -> Response:
+        taken.extend(house.store.claim_due(house.clock() + lease, 99, until(NOW + timedelta(days=1))))
         return accepts(request)
 
     taken: list[DeliveryRecord] = []
-    transport = RecordingTransport(takes)
-    house = House(transport, *map(make_subscription, range(1, 151)), durable=True)
-    assert len(house.send()) == 120
-    assert len(taken) == 30
+    lease = timedelta(seconds=6 * 3 + 9)
+    house = House(RecordingTransport(others_look), *map(make_subscription, range(1, 151)), durable=True)
+    assert Counter(one.kind for one in house.send()) == {OutcomeKind.DELIVERED: 150}
+    assert taken == []
+
+
+def test_what_another_process_has_taken_since_is_no_part_of_the_message_that_is_sent() -> None:
+    def others_take(request: Request) -> Response:
+        house.clock.advance(40)
+        taken.extend(house.store.claim_due(house.clock(), 30, until(NOW + timedelta(days=1))))
+        return accepts(request)
+
+    taken: list[DeliveryRecord] = []
+    house = House(RecordingTransport(others_take), *map(make_subscription, range(1, 151)), durable=True)
+    sent = house.send()
+    assert 0 < len(sent) < 150
+    assert len({one.id for one in (*sent, *taken)}) == 150
+
+
+def test_a_retry_that_is_due_at_once_is_no_part_of_the_message_that_is_sent() -> None:
+    terms = Terms(timeout=3.0, retry=RetryPolicy.fixed(times=2, delay=0))
+    house = House(RecordingTransport(says_status(500)), make_subscription(), terms=terms, durable=True)
+    assert [one.last.number for one in house.send()] == [1]
 
 
 # Trying again

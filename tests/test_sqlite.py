@@ -10,12 +10,12 @@ from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeAlias
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from attrs import evolve
 
-from support.records import MINUTE, NOW, delivery, in_state, subscription, until
+from support.records import MINUTE, NOW, delivery, in_state, owed, subscription, until
 from thornsdk import (
     Audience,
     DeliveryFilter,
@@ -584,7 +584,7 @@ def plans(store: SqliteStore, read: Callable[[], object]) -> list[str]:
         lambda store: list(store.deliveries(DeliveryFilter(since=NOW, before=NOW + MINUTE))),
         lambda store: list(store.deliveries(DeliveryFilter(event=EventPattern("order.*")))),
         lambda store: store.claim_due(NOW, 5, until(NOW + MINUTE)),
-        lambda store: store.claim_due(NOW, 5, until(NOW + MINUTE), uuid4()),
+        lambda store: store.claim_new(uuid4(), 5, until(NOW + MINUTE)),
         lambda store: store.attempts(uuid4()),
         lambda store: store.find(uuid4()),
         lambda store: store.change(uuid4(), lambda known: known),
@@ -630,14 +630,31 @@ def test_a_row_that_cannot_be_read_is_named_without_what_stands_in_it(path: Path
 
 
 def test_what_is_due_is_found_by_its_time_however_much_is_pending(store: SqliteStore) -> None:
-    of_one = uuid4()
     store.accept(delivery(due=NOW + MINUTE) for _ in range(2000))
-    store.accept(evolve(delivery(due=NOW), message_id=of_one) for _ in range(150))
+    store.accept(delivery(due=NOW) for _ in range(150))
     found = plans(store, lambda: store.claim_due(NOW, 100, until(NOW + MINUTE)))
-    found_of_one = plans(store, lambda: store.claim_due(NOW, 100, until(NOW + MINUTE), of_one))
     assert found[0] == "SEARCH deliveries USING INDEX deliveries_due (due_at<?)"
-    assert found_of_one[0] == "SEARCH deliveries USING INDEX deliveries_due_of (message_id=? AND due_at<?)"
-    assert [one.split(" USING")[0] for one in (*found[1:], *found_of_one[1:])] == ["SEARCH bodies"] * 2
+    assert [one.split(" USING")[0] for one in found[1:]] == ["SEARCH bodies"]
+
+
+def test_what_is_new_of_a_message_is_found_by_its_message_however_much_is_pending(store: SqliteStore) -> None:
+    message_id = uuid4()
+    store.accept(owed() for _ in range(2000))
+    store.accept(owed(message_id=message_id) for _ in range(150))
+    found = plans(store, lambda: store.claim_new(message_id, 100, until(NOW + MINUTE)))
+    assert found[0] == "SEARCH deliveries USING INDEX deliveries_new (message_id=?)"
+    assert [one.split(" USING")[0] for one in found[1:]] == ["SEARCH bodies"]
+
+
+def test_new_deliveries_that_cannot_be_read_are_told_when_there_are_no_others(
+    store: SqliteStore, path: Path
+) -> None:
+    bad, good = (owed(message_id=UUID(int=1)) for _ in range(2))
+    store.accept([bad, good])
+    spoil(path, bad)
+    assert store.claim_new(UUID(int=1), 10, until(NOW + MINUTE)) == [good]
+    with pytest.raises(StoreDamaged, match=f"the delivery {bad.id} in the store cannot be read"):
+        store.claim_new(UUID(int=1), 10, until(NOW + MINUTE))
 
 
 def spoil(path: Path, *records: DeliveryRecord) -> None:
@@ -650,7 +667,7 @@ def test_a_due_delivery_that_cannot_be_read_holds_up_no_other(store: SqliteStore
     bad, *good = (delivery(due=NOW) for _ in range(4))
     store.accept([bad, *good])
     spoil(path, bad)
-    claimed = [one.id for _ in range(3) for one in store.claim_due(NOW, 2, until(NOW + MINUTE))[:1]]
+    claimed = [one.id for one in store.claim_due(NOW, 10, until(NOW + MINUTE))]
     assert sorted(claimed) == sorted(one.id for one in good)
 
 

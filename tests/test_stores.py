@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
@@ -16,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conftest import OpenEndpoint, OpenThorn
-from support.records import MINUTE, NOW, delivery, in_state, lost, subscription, until
+from support.records import MINUTE, NOW, delivery, in_state, lost, owed, subscription, until
 from thornsdk import (
     Attempt,
     Audience,
@@ -496,12 +495,6 @@ def test_of_many_threads_that_take_a_delivery_one_succeeds(store: Store) -> None
 # What is owed
 
 
-def owed(**parts: Any) -> DeliveryRecord:
-    """A delivery that was accepted, and that is due."""
-    known = delivery(due=NOW)
-    return evolve(known, last=evolve(known.last, number=0), **parts)
-
-
 def test_what_is_accepted_is_due(store: Store) -> None:
     one, other = owed(), owed()
     store.accept([one, other])
@@ -651,12 +644,24 @@ def test_what_is_due_at_one_moment_is_claimed_by_origin(store: Store) -> None:
     assert [one.origin for one in claimed] == sorted(origins)
 
 
-def test_what_is_due_of_one_message_can_be_claimed_alone(store: Store) -> None:
-    one, other = owed(), owed()
-    store.accept([one, other])
-    assert store.claim_due(NOW, 9, until(NOW + MINUTE), one.message_id) == [one]
-    assert store.claim_due(NOW, 9, until(NOW + MINUTE), one.message_id) == []
-    assert store.claim_due(NOW, 9, until(NOW + MINUTE)) == [other]
+def test_what_is_new_of_a_message_is_claimed_by_origin_whenever_it_is_due(store: Store) -> None:
+    message_id = uuid4()
+    origins = [f"https://{host}.example" for host in "cabcba"]
+    store.accept([*(owed(origin=one, message_id=message_id) for one in origins), owed()])
+    claims = [store.claim_new(message_id, 4, until(NOW + MINUTE)) for _ in range(3)]
+    assert [len(one) for one in claims] == [4, 2, 0]
+    assert [one.origin for page in claims for one in page] == sorted(origins)
+
+
+def test_what_was_begun_is_new_no_more_unless_it_is_taken_back(store: Store) -> None:
+    one = owed()
+    store.accept([one])
+    store.claim_due(NOW, 1, until(NOW + MINUTE))
+    assert store.claim_new(one.message_id, 1, until(NOW + MINUTE)) == []
+    store.take(one.id, NOW + MINUTE, one)
+    assert store.claim_new(one.message_id, 1, until(NOW + MINUTE)) == [one]
+    store.record(evolve(one, last=delivery(due=NOW).last))
+    assert store.claim_new(one.message_id, 1, until(NOW + MINUTE)) == []
 
 
 def test_a_claim_that_breaks_takes_nothing(store: Store) -> None:

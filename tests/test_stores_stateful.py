@@ -58,15 +58,21 @@ class Model:
         elif record.last.number != known.last.number:
             self.history[record.id][record.last.number] = record.last
 
-    def due(self, now: datetime, message_id: UUID | None) -> list[DeliveryRecord]:
+    def due(self, now: datetime) -> list[DeliveryRecord]:
         ready = [
             (one.next_attempt_at, one.origin, str(one.id), one)
             for one in self.known.values()
-            if one.next_attempt_at is not None
-            and one.next_attempt_at <= now
-            and message_id in {None, one.message_id}
+            if one.next_attempt_at is not None and one.next_attempt_at <= now
         ]
         return [one for *_, one in sorted(ready)]
+
+    def new(self, message_id: UUID) -> list[DeliveryRecord]:
+        new = [
+            (one.origin, str(one.id), one)
+            for one in self.known.values()
+            if one.last.number == 0 and one.message_id == message_id
+        ]
+        return [one for *_, one in sorted(new)]
 
 
 class Stores(RuleBasedStateMachine):
@@ -104,12 +110,21 @@ class Stores(RuleBasedStateMachine):
             store.record(told)
         self.model.record(told)
 
-    @rule(limit=st.integers(0, 3), lease=seconds, message_id=st.sampled_from([None, *MESSAGES]))
-    def claim(self, limit: int, lease: int, message_id: UUID | None) -> None:
+    @rule(limit=st.integers(0, 3), lease=seconds)
+    def claim_due(self, limit: int, lease: int) -> None:
         claim = until(self.now + lease * SECOND)
-        expected = self.model.due(self.now, message_id)[:limit]
+        expected = self.model.due(self.now)[:limit]
         for store in self.stores:
-            assert store.claim_due(self.now, limit, claim, message_id) == expected
+            assert store.claim_due(self.now, limit, claim) == expected
+        for one in expected:
+            self.model.write(claim(one))
+
+    @rule(limit=st.integers(0, 3), lease=seconds, message_id=st.sampled_from(MESSAGES))
+    def claim_new(self, limit: int, lease: int, message_id: UUID) -> None:
+        claim = until(self.now + lease * SECOND)
+        expected = self.model.new(message_id)[:limit]
+        for store in self.stores:
+            assert store.claim_new(message_id, limit, claim) == expected
         for one in expected:
             self.model.write(claim(one))
 

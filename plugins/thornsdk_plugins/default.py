@@ -18,7 +18,7 @@ class DefaultDispatcher(Dispatcher):
     """Attempts every delivery of a message once, here and now, and tells all outcomes in the receipt.
 
     Where ``THORN_DURABLE`` is on, the deliveries are written to the store before the first of them is sent.
-    One that another process takes from there meanwhile is not in the receipt.
+    One that another process takes from there, after a message took too long, is not in the receipt.
     """
 
     @property

@@ -142,21 +142,30 @@ class MemoryStore:
         now: datetime,
         limit: int,
         claim: Callable[[DeliveryRecord], DeliveryRecord],
-        message_id: UUID | None = None,
     ) -> list[DeliveryRecord]:
         """Takes deliveries that are due, the longest due first."""
         with self._lock:
             due = [
                 (one.next_attempt_at, one.origin, str(one.id), one)
                 for one in self._open.values()
-                if one.next_attempt_at is not None
-                and one.next_attempt_at <= now
-                and message_id in {None, one.message_id}
+                if one.next_attempt_at is not None and one.next_attempt_at <= now
             ]
-            claimed = [row[-1] for row in nsmallest(limit, due, key=itemgetter(0, 1, 2))]
-            for known, taken in [(one, claim(one)) for one in claimed]:
-                self._replace(known, taken)
-        return claimed
+            first = nsmallest(limit, due, key=itemgetter(0, 1, 2))
+            return self._claim([one for *_, one in first], claim)
+
+    def claim_new(
+        self,
+        message_id: UUID,
+        limit: int,
+        claim: Callable[[DeliveryRecord], DeliveryRecord],
+    ) -> list[DeliveryRecord]:
+        """Takes deliveries of a message of which no attempt was begun, in the order of their origins."""
+        with self._lock:
+            new = [
+                one for one in self._open.values() if one.message_id == message_id and one.last.number == 0
+            ]
+            first = nsmallest(limit, new, key=lambda one: (one.origin, str(one.id)))
+            return self._claim(first, claim)
 
     def take(self, delivery_id: UUID, due_at: datetime, taken: DeliveryRecord) -> bool:
         """Replaces a delivery that is due at exactly this moment."""
@@ -181,6 +190,13 @@ class MemoryStore:
         if len(kept) > self._limit:
             dropped, _ = kept.popitem(last=False)
             self._history.pop(dropped, None)
+
+    def _claim(
+        self, known: list[DeliveryRecord], claim: Callable[[DeliveryRecord], DeliveryRecord]
+    ) -> list[DeliveryRecord]:
+        for one, taken in [(one, claim(one)) for one in known]:
+            self._replace(one, taken)
+        return known
 
     def _replace(self, known: DeliveryRecord, taken: DeliveryRecord) -> None:
         """Replaces a delivery in its place among those that are to be attempted."""

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import TypeAlias
 
 from attrs import frozen
@@ -21,11 +22,11 @@ class Claim:
 
     Attributes:
         known: What was known of it before.
-        leased: What the store says of it from now on.
+        leased_until: When its lease is over.
     """
 
     known: DeliveryRecord
-    leased: DeliveryRecord
+    leased_until: datetime
 
 
 PrepareClaim: TypeAlias = Callable[[Claim], Planned | DeliveryRecord | None]

@@ -154,7 +154,7 @@ class Deliverer(Protocol):
         """Makes the first attempt to deliver a message to all who are to get it, and gives each result.
 
         Where ``THORN_DURABLE`` is on, all its deliveries are written to the store in one transaction before
-        the first of them is attempted: if this process dies, what is left is due there.
+        the first of them is attempted. If this process dies, what is left is due there soon.
         """
         ...
 

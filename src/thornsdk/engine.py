@@ -38,6 +38,7 @@ _OPEN = frozenset({DeliveryState.PENDING, DeliveryState.LEASED})
 
 Find: TypeAlias = Callable[[DeliveryRecord], Subscription | None]
 Prepare: TypeAlias = Callable[[DeliveryRecord], Planned | DeliveryRecord]
+Take: TypeAlias = Callable[[Callable[[DeliveryRecord], DeliveryRecord]], list[DeliveryRecord]]
 TermsOf: TypeAlias = Callable[[DeliveryRecord], Terms]
 
 
@@ -191,7 +192,9 @@ class Engine:
         def prepare(record: DeliveryRecord) -> Planned | DeliveryRecord:
             return self._prepared(record, self.subscription, terms_of(record))
 
-        return self._attempt_claimed(self._claims(self.clock(), terms_of), prepare, terms_of)
+        begin = self.clock()
+        claims = self._claims(lambda claim: self._store.claim_due(begin, PAGE, claim), terms_of)
+        return self._attempt_claimed(claims, prepare, terms_of)
 
     def replay(self, delivery_id: UUID) -> DeliveryRecord:
         """Attempts a stored delivery now, whatever its state; it keeps its id and its body.
@@ -276,8 +279,12 @@ class Engine:
         return heapq.merge(sorted(new, key=_place), self._store.matching(audience), key=_place)
 
     def _accept_and_deliver(self, dispatch: Dispatch) -> Iterator[DeliveryRecord]:
-        """Writes all deliveries of a message to the store at once, then claims and attempts them."""
-        now, static = self.clock(), self._wanting(dispatch.audience)
+        """Writes all deliveries of a message to the store at once, then claims and attempts them.
+
+        Until they are claimed they are leased to this process too, so that none that looks for what is due
+        takes its own message from it.
+        """
+        static, message_id = self._wanting(dispatch.audience), dispatch.message.id
 
         def find(record: DeliveryRecord) -> Subscription | None:
             return self._store.find(record.subscription_id) or static.get(record.subscription_id)
@@ -289,29 +296,39 @@ class Engine:
         def terms_of(_: DeliveryRecord) -> Terms:
             return dispatch.terms
 
-        plans = (plan(dispatch, one) for one in self._together(static, dispatch.audience))
-        self._store.accept(_owed(one, now, Reason.NOT_ATTEMPTED) for one in plans)
-        yield from self._attempt_claimed(self._claims(now, terms_of, dispatch.message.id), prepare, terms_of)
+        self._store.accept(self._accepted(dispatch, self._together(static, dispatch.audience)))
+        claims = self._claims(lambda claim: self._store.claim_new(message_id, PAGE, claim), terms_of)
+        yield from self._attempt_claimed(claims, prepare, terms_of)
 
-    def _claims(self, now: datetime, terms_of: TermsOf, message_id: UUID | None = None) -> Iterator[Claim]:
-        """Claims what is due, a page whenever the one before was read."""
-        leased: dict[UUID, DeliveryRecord] = {}
+    def _accepted(
+        self, dispatch: Dispatch, subscriptions: Iterable[Subscription]
+    ) -> Iterator[DeliveryRecord]:
+        now, lease = self.clock(), Lease(self._sources.holder())
+        until = now + lease_time(dispatch.terms.timeout)
+        for one in subscriptions:
+            record = _owed(plan(dispatch, one), now, Reason.NOT_ATTEMPTED)
+            yield evolve(record.due_at(until), lease=lease)
+
+    def _claims(self, take: Take, terms_of: TermsOf) -> Iterator[Claim]:
+        """Claims deliveries, a page whenever the one before was read."""
+        leased_until: dict[UUID, datetime] = {}
 
         def claim(record: DeliveryRecord) -> DeliveryRecord:
             # From now on the store counts the attempt, even if this process dies with it.
             until = self.clock() + lease_time(terms_of(record).timeout)
-            leased[record.id] = self.lost(record, until)
-            return leased[record.id]
+            leased_until[record.id] = until
+            return self.lost(record, until)
 
-        while page := self._store.claim_due(now, PAGE, claim, message_id):
-            yield from (Claim(known=one, leased=leased[one.id]) for one in page)
-            leased.clear()
+        while page := take(claim):
+            yield from (Claim(known=one, leased_until=leased_until[one.id]) for one in page)
+            leased_until.clear()
 
     def _attempt_claimed(
         self, claims: Iterator[Claim], prepare: Prepare, terms_of: TermsOf
     ) -> Iterator[DeliveryRecord]:
         def prepare_in_time(claim: Claim) -> Planned | DeliveryRecord | None:
-            if self._comes_too_late(claim, terms_of(claim.known)):
+            # An attempt that begins too late would go on when its lease is over.
+            if claim.leased_until - self.clock() < time_needed(terms_of(claim.known).timeout):
                 self._put_back(claim.known)
                 return None
             return prepare(claim.known)
@@ -322,11 +339,6 @@ class Engine:
                 yield from due.aside()
                 yield record
             yield from due.aside()
-
-    def _comes_too_late(self, claim: Claim, terms: Terms) -> bool:
-        """Tells whether an attempt that begins now may go on when its lease is over."""
-        until = claim.leased.next_attempt_at
-        return until is None or until - self.clock() < time_needed(terms.timeout)
 
     def _prepared(self, record: DeliveryRecord, find: Find, terms: Terms) -> Planned | DeliveryRecord:
         """Plans the next attempt of a delivery, or settles it without one."""

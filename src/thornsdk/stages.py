@@ -233,7 +233,6 @@ class Store(Protocol):
         now: datetime,
         limit: int,
         claim: Callable[[DeliveryRecord], DeliveryRecord],
-        message_id: UUID | None = None,
     ) -> list[DeliveryRecord]:
         """Takes deliveries that are due: the longest due first, and those of one moment by their origins.
 
@@ -244,7 +243,6 @@ class Store(Protocol):
             limit: How many to take at most.
             claim: Gives what is true of a delivery from now on. It is due later, so that nobody else takes it
                 meanwhile, and that it is due again where this process dies. It must not use the store.
-            message_id: Only those of this message.
 
         Returns:
             What was known of them before.
@@ -252,6 +250,30 @@ class Store(Protocol):
         Raises:
             StoreDamaged: If something that is due cannot be read, and nothing else is due. Whoever claims
                 next does not meet it again at once.
+        """
+        ...
+
+    def claim_new(
+        self,
+        message_id: UUID,
+        limit: int,
+        claim: Callable[[DeliveryRecord], DeliveryRecord],
+    ) -> list[DeliveryRecord]:
+        """Takes deliveries of a message of which no attempt was begun, in the order of their origins.
+
+        It takes them whenever they are due, for who has accepted a message is the first to attempt it. Of
+        several processes that claim at once, one gets a delivery.
+
+        Args:
+            message_id: The message's id.
+            limit: How many to take at most.
+            claim: Gives what is true of a delivery from now on, as in `claim_due`.
+
+        Returns:
+            What was known of them before.
+
+        Raises:
+            StoreDamaged: If one of them cannot be read, and there are no others.
         """
         ...
 

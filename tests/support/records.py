@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import uuid4
 
 from attrs import evolve
@@ -42,6 +43,12 @@ def delivery(
         last=Attempt(number=1, started_at=at, duration=0.25, outcome=outcome),
         accepted_at=NOW,
     )
+
+
+def owed(**parts: Any) -> DeliveryRecord:
+    """A delivery that was accepted, and that is due."""
+    known = delivery(due=NOW)
+    return evolve(known, last=evolve(known.last, number=0), **parts)
 
 
 def lost(record: DeliveryRecord, due: datetime, holder: str = "here") -> DeliveryRecord:

@@ -68,7 +68,7 @@ TABLES = (
     ) WITHOUT ROWID
     """,
     "CREATE INDEX deliveries_due ON deliveries (due_at, origin, id) WHERE due_at IS NOT NULL",
-    "CREATE INDEX deliveries_due_of ON deliveries (message_id, due_at, origin, id) WHERE due_at IS NOT NULL",
+    "CREATE INDEX deliveries_new ON deliveries (message_id, origin, id) WHERE number = 0",
     "CREATE INDEX deliveries_by_time ON deliveries (attempted_at, id)",
     "CREATE INDEX deliveries_by_state ON deliveries (state, attempted_at, id)",
     "CREATE INDEX deliveries_by_subscription ON deliveries (subscription_id, attempted_at, id)",

@@ -44,6 +44,7 @@ _LATE = "INSERT OR REPLACE INTO attempts VALUES (?, ?, ?)"
 _CLAIM = f"""
     UPDATE deliveries SET {", ".join(f"{name} = ?" for name in rows.STANDING)} WHERE id = ?
 """  # noqa: S608 - the columns are ours
+_LATER = "UPDATE deliveries SET due_at = ? WHERE id = ?"
 _ATTEMPTS = """
     SELECT number, attempt FROM attempts WHERE delivery_id = :id
     UNION ALL SELECT number, attempt FROM deliveries WHERE id = :id AND number > 0
@@ -58,9 +59,9 @@ _DUE = f"""
     SELECT {rows.DELIVERY} FROM deliveries INDEXED BY deliveries_due {_WITH_BODIES}
     WHERE due_at <= ? ORDER BY due_at, origin, deliveries.id LIMIT ?
 """  # noqa: S608 - the columns are ours
-_DUE_OF = f"""
-    SELECT {rows.DELIVERY} FROM deliveries INDEXED BY deliveries_due_of {_WITH_BODIES}
-    WHERE deliveries.message_id = ? AND due_at <= ? ORDER BY due_at, origin, deliveries.id LIMIT ?
+_NEW = f"""
+    SELECT {rows.DELIVERY} FROM deliveries INDEXED BY deliveries_new {_WITH_BODIES}
+    WHERE deliveries.message_id = ? AND number = 0 ORDER BY origin, deliveries.id LIMIT ?
 """  # noqa: S608 - the columns are ours
 _UNREADABLE_FOR = timedelta(hours=1)
 
@@ -229,30 +230,49 @@ class SqliteStore:
         now: datetime,
         limit: int,
         claim: Callable[[DeliveryRecord], DeliveryRecord],
-        message_id: UUID | None = None,
     ) -> list[DeliveryRecord]:
         """Takes deliveries that are due, the longest due first; what cannot be read holds up no other.
 
         Raises:
             StoreDamaged: If nothing that is due can be read. It is not due again for an hour.
         """
-        sql, of = (_DUE, ()) if message_id is None else (_DUE_OF, (str(message_id),))
-        with self._database.transaction() as connection:
-            found = rows.sharing_bodies(connection.execute(sql, (*of, rows.moment(now), limit)))
-            records, problem = _readable(found)
-            if problem is not None and not records:
-                later = rows.moment(now + _UNREADABLE_FOR)
-                connection.executemany(
-                    "UPDATE deliveries SET due_at = ? WHERE id = ?", [(later, row[0]) for row in found]
-                )
-            connection.executemany(_CLAIM, ((*rows.standing(claim(one)), str(one.id)) for one in records))
-        if problem is not None and not records:
-            raise problem
-        return records
+        return self._claim(_DUE, (rows.moment(now), limit), claim, now + _UNREADABLE_FOR)
+
+    def claim_new(
+        self,
+        message_id: UUID,
+        limit: int,
+        claim: Callable[[DeliveryRecord], DeliveryRecord],
+    ) -> list[DeliveryRecord]:
+        """Takes deliveries of a message of which no attempt was begun, in the order of their origins.
+
+        Raises:
+            StoreDamaged: If there are none but such as cannot be read.
+        """
+        return self._claim(_NEW, (str(message_id), limit), claim)
 
     def close(self) -> None:
         """Closes the file."""
         self._database.close()
+
+    def _claim(
+        self,
+        sql: str,
+        values: Sequence[Value],
+        claim: Callable[[DeliveryRecord], DeliveryRecord],
+        unreadable_until: datetime | None = None,
+    ) -> list[DeliveryRecord]:
+        with self._database.transaction() as connection:
+            found = rows.sharing_bodies(connection.execute(sql, values))
+            records, problem = _readable(found)
+            if records:
+                connection.executemany(_CLAIM, ((*rows.standing(claim(one)), str(one.id)) for one in records))
+            elif unreadable_until is not None:
+                later = rows.moment(unreadable_until)
+                connection.executemany(_LATER, ((later, row[0]) for row in found))
+        if problem is not None and not records:
+            raise problem
+        return records
 
     def _wanting(self, pattern: str, owner: str | None) -> Iterator[Row]:
         condition, values = ("", (pattern,)) if owner is None else ("AND p.owner = ?", (pattern, owner))

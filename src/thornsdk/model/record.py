@@ -18,7 +18,7 @@ class DeliveryState(StrEnum):
     PENDING = "pending"
     """An attempt is due at a known time."""
     LEASED = "leased"
-    """A process has taken it, and attempts it; until a known time, nobody else takes it."""
+    """A process has it in hand and attempts it; until a known time, nobody else takes it."""
     DELIVERED = "delivered"
     """It arrived."""
     FAILED = "failed"

@@ -23,7 +23,7 @@ OWED = [
         delivery(due=NOW),
         id=UUID(int=10 + number),
         message_id=MESSAGES[number % 2],
-        origin=f"https://{number % 3}.example",
+        origin=f"https://{number}.example",
         last=evolve(delivery(due=NOW).last, number=0),
     )
     for number in range(5)

@@ -134,7 +134,7 @@ class MemoryStore:
         """Gives those deliveries, or all, the latest attempt first."""
         with self._lock:
             found = [*self._open.values(), *self._ended.values()]
-        found.sort(key=lambda one: (one.last.started_at, str(one.id)), reverse=True)
+        found.sort(key=lambda one: one.last.started_at, reverse=True)
         return (one for one in found if wanted is None or wanted.admits(one))
 
     def claim_due(
@@ -146,11 +146,11 @@ class MemoryStore:
         """Takes deliveries that are due, the longest due first."""
         with self._lock:
             due = [
-                (one.next_attempt_at, one.origin, str(one.id), one)
+                (one.next_attempt_at, one.origin, one)
                 for one in self._open.values()
                 if one.next_attempt_at is not None and one.next_attempt_at <= now
             ]
-            first = nsmallest(limit, due, key=itemgetter(0, 1, 2))
+            first = nsmallest(limit, due, key=itemgetter(0, 1))
             return self._claim([one for *_, one in first], claim)
 
     def claim_new(
@@ -164,7 +164,7 @@ class MemoryStore:
             new = [
                 one for one in self._open.values() if one.message_id == message_id and one.last.number == 0
             ]
-            first = nsmallest(limit, new, key=lambda one: (one.origin, str(one.id)))
+            first = nsmallest(limit, new, key=lambda one: one.origin)
             return self._claim(first, claim)
 
     def take(self, delivery_id: UUID, due_at: datetime, taken: DeliveryRecord) -> bool:

@@ -20,6 +20,7 @@ BUSY_SECONDS = 10.0
 Values: TypeAlias = Sequence[Value] | Mapping[str, Value]
 """What is put into a statement: in the order of its question marks, or by name."""
 
+_CACHE_KIB = 16 * 1024
 _PRIMARY = 0xFF
 _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
@@ -139,6 +140,8 @@ class Database:
             self._check_ours(connection)
         self._switch_to_wal(connection)
         connection.execute("PRAGMA synchronous = NORMAL")
+        # Ids are random: a message to many touches pages everywhere, and they are not to be read each time.
+        connection.execute(f"PRAGMA cache_size = {-_CACHE_KIB}")
         with _transaction(connection, "BEGIN IMMEDIATE"):
             # Another process may have made the tables while we waited for the lock.
             if self._check_ours(connection) == 0:

@@ -48,9 +48,12 @@ TABLES = (
         PRIMARY KEY (message_id, content_type)
     )
     """,
+    # A row's key is the order in which deliveries came, and all indexes end in it: ids are random, and a message
+    # to many would be written all over the file.
     """
     CREATE TABLE deliveries (
-        id TEXT PRIMARY KEY,
+        seq INTEGER PRIMARY KEY,
+        id TEXT NOT NULL UNIQUE,
         message_id TEXT NOT NULL,
         event TEXT NOT NULL,
         sender TEXT,
@@ -65,15 +68,15 @@ TABLES = (
         holder TEXT,
         number INTEGER NOT NULL,
         attempt TEXT NOT NULL
-    ) WITHOUT ROWID
+    )
     """,
-    "CREATE INDEX deliveries_due ON deliveries (due_at, origin, id) WHERE due_at IS NOT NULL",
-    "CREATE INDEX deliveries_new ON deliveries (message_id, origin, id) WHERE number = 0",
-    "CREATE INDEX deliveries_by_time ON deliveries (attempted_at, id)",
-    "CREATE INDEX deliveries_by_state ON deliveries (state, attempted_at, id)",
-    "CREATE INDEX deliveries_by_subscription ON deliveries (subscription_id, attempted_at, id)",
+    "CREATE INDEX deliveries_due ON deliveries (due_at, origin) WHERE due_at IS NOT NULL",
+    "CREATE INDEX deliveries_new ON deliveries (message_id, origin) WHERE number = 0",
+    "CREATE INDEX deliveries_by_time ON deliveries (attempted_at)",
+    "CREATE INDEX deliveries_by_state ON deliveries (state, attempted_at)",
+    "CREATE INDEX deliveries_by_subscription ON deliveries (subscription_id, attempted_at)",
     # Those that nobody owns are not looked for by their owner.
-    "CREATE INDEX deliveries_by_owner ON deliveries (owner, attempted_at, id) WHERE owner IS NOT NULL",
+    "CREATE INDEX deliveries_by_owner ON deliveries (owner, attempted_at) WHERE owner IS NOT NULL",
     # The attempts besides the one that counts. That one is part of its delivery: most are delivered at once.
     """
     CREATE TABLE attempts (

@@ -57,11 +57,11 @@ _FROM_DELIVERIES = f"SELECT {rows.DELIVERY} FROM deliveries {_WITH_BODIES}"  # n
 # Every index is named, so that what is due is found at once however much there is beside it.
 _DUE = f"""
     SELECT {rows.DELIVERY} FROM deliveries INDEXED BY deliveries_due {_WITH_BODIES}
-    WHERE due_at <= ? ORDER BY due_at, origin, deliveries.id LIMIT ?
+    WHERE due_at <= ? ORDER BY due_at, origin, seq LIMIT ?
 """  # noqa: S608 - the columns are ours
 _NEW = f"""
     SELECT {rows.DELIVERY} FROM deliveries INDEXED BY deliveries_new {_WITH_BODIES}
-    WHERE deliveries.message_id = ? AND number = 0 ORDER BY origin, deliveries.id LIMIT ?
+    WHERE deliveries.message_id = ? AND number = 0 ORDER BY origin, seq LIMIT ?
 """  # noqa: S608 - the columns are ours
 _UNREADABLE_FOR = timedelta(hours=1)
 
@@ -218,12 +218,12 @@ class SqliteStore:
         """Gives those deliveries, or all, as a stream, the latest attempt first."""
         search = searches.search(wanted or DeliveryFilter())
         sql = f"""
-            SELECT attempted_at, deliveries.id, {rows.DELIVERY}
+            SELECT attempted_at, seq, {rows.DELIVERY}
             FROM deliveries INDEXED BY {search.index} {_WITH_BODIES}
-            WHERE {search.condition} AND (attempted_at, deliveries.id) < (?, ?)
-            ORDER BY attempted_at DESC, deliveries.id DESC LIMIT {_PAGE}
+            WHERE {search.condition} AND (attempted_at, seq) < (?, ?)
+            ORDER BY attempted_at DESC, seq DESC LIMIT {_PAGE}
         """  # noqa: S608 - the columns, the index and the condition are ours
-        return (rows.delivery(row[2:]) for row in self._pages(sql, search.values, (search.before, "")))
+        return (rows.delivery(row[2:]) for row in self._pages(sql, search.values, (search.before, 0)))
 
     def claim_due(
         self,

@@ -20,7 +20,7 @@ BUSY_SECONDS = 10.0
 Values: TypeAlias = Sequence[Value] | Mapping[str, Value]
 """What is put into a statement: in the order of its question marks, or by name."""
 
-_CACHE_KIB = 16 * 1024
+_CACHE_KIB = 8 * 1024
 _PRIMARY = 0xFF
 _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})

@@ -48,8 +48,8 @@ TABLES = (
         PRIMARY KEY (message_id, content_type)
     )
     """,
-    # A row's key is the order in which deliveries came, and all indexes end in it: ids are random, and a message
-    # to many would be written all over the file.
+    # A row's key is the order in which deliveries came, and all indexes end in it: ids are random, and a
+    # message to many would be written all over the file.
     """
     CREATE TABLE deliveries (
         seq INTEGER PRIMARY KEY,

@@ -51,7 +51,7 @@ from thornsdk import (
     Transport,
 )
 from thornsdk.engine import Engine, Sources
-from thornsdk.errors import ConfigurationError, NotFound, SerializationError, StoreFull
+from thornsdk.errors import ConfigurationError, NotFound, SerializationError, StoreDamaged, StoreFull
 from thornsdk.logs import DeliveryLog
 from thornsdk.planned import Conditions, plan
 from thornsdk_plugins.json import JsonSerializer
@@ -502,6 +502,20 @@ def test_a_subscription_that_ends_while_its_message_is_sent_is_given_up() -> Non
     house = House(transport, make_subscription(1), make_subscription(2), durable=True)
     assert [one.last.outcome.reason for one in house.send()] == [Reason.ACCEPTED, Reason.UNSUBSCRIBED]
     assert len(transport.requests) == 1
+
+
+def test_what_cannot_be_attempted_while_its_message_is_sent_is_left_for_later() -> None:
+    class Unreadable(MemoryStore):
+        def find(self, subscription_id: UUID) -> Subscription | None:
+            raise StoreDamaged("the row of its subscription cannot be read")
+
+    house = House(
+        make_pipeline([RecordingTransport()], store=Unreadable()), make_subscription(), durable=True
+    )
+    (left,) = house.send()
+    assert (left.state, left.last.number) == (DeliveryState.PENDING, 0)
+    assert left.next_attempt_at == NOW + timedelta(seconds=60)
+    assert house.state(left) is DeliveryState.PENDING
 
 
 def test_what_is_being_sent_is_not_due_for_others_before_its_lease_is_over() -> None:

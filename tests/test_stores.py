@@ -660,7 +660,7 @@ def test_what_was_begun_is_new_no_more_unless_it_is_taken_back(store: Store) -> 
     assert store.claim_new(one.message_id, 1, until(NOW + MINUTE)) == []
     store.take(one.id, NOW + MINUTE, one)
     assert store.claim_new(one.message_id, 1, until(NOW + MINUTE)) == [one]
-    store.record(evolve(one, last=delivery(due=NOW).last))
+    store.record(evolve(one, last=delivery(due=NOW).last, lease=None))
     assert store.claim_new(one.message_id, 1, until(NOW + MINUTE)) == []
 
 
@@ -683,6 +683,14 @@ def test_those_that_are_claimed_of_a_message_share_its_body(store: Store) -> Non
     claimed = store.claim_due(NOW, 9, until(NOW + MINUTE))
     assert len(claimed) == 3
     assert len({id(one.body) for one in claimed}) == 1
+
+
+def test_what_was_put_off_before_its_first_attempt_is_new_no_more(store: Store) -> None:
+    one = owed()
+    store.accept([one])
+    assert store.take(one.id, NOW, evolve(one.due_at(NOW + MINUTE), lease=None)) is True
+    assert store.claim_new(one.message_id, 1, until(NOW + MINUTE)) == []
+    assert len(store.claim_due(NOW + MINUTE, 1, until(NOW + 2 * MINUTE))) == 1
 
 
 # Which deliveries are wanted

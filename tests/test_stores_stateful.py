@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from support.records import NOW, delivery, lost, until
-from thornsdk import Attempt, DeliveryRecord, DeliveryState, Outcome, OutcomeKind, Reason, Store
+from thornsdk import Attempt, DeliveryRecord, DeliveryState, Lease, Outcome, OutcomeKind, Reason, Store
 from thornsdk_plugins.memory import MemoryStore
 from thornsdk_plugins.sqlite import SqliteStore
 
@@ -25,6 +25,7 @@ OWED = [
         message_id=MESSAGES[number % 2],
         origin=f"https://{number}.example",
         last=evolve(delivery(due=NOW).last, number=0),
+        lease=Lease("sender"),
     )
     for number in range(5)
 ]
@@ -70,7 +71,7 @@ class Model:
         new = [
             (one.origin, str(one.id), one)
             for one in self.known.values()
-            if one.last.number == 0 and one.message_id == message_id
+            if one.last.number == 0 and one.lease is not None and one.message_id == message_id
         ]
         return [one for *_, one in sorted(new)]
 
@@ -105,7 +106,7 @@ class Stores(RuleBasedStateMachine):
         retry_at = self.now + wait * SECOND if kind is OutcomeKind.RETRY else None
         outcome = Outcome(kind, Reason.STATUS, retry_at)
         attempt = Attempt(number=number, started_at=self.now, duration=0.0, outcome=outcome)
-        told = evolve(one, last=attempt)
+        told = evolve(one, last=attempt, lease=None)
         for store in self.stores:
             store.record(told)
         self.model.record(told)
@@ -139,13 +140,13 @@ class Stores(RuleBasedStateMachine):
         if expected:
             self.model.write(taken)
 
-    @rule(one=deliveries)
-    def take_back(self, one: DeliveryRecord) -> None:
+    @rule(one=deliveries, lease=st.sampled_from([None, Lease("sender")]))
+    def take_back(self, one: DeliveryRecord, lease: Lease | None) -> None:
         known = self.model.known.get(one.id)
-        if known is None or known.lease is None or known.next_attempt_at is None:
+        if known is None or known.last.number == 0 or known.lease is None or known.next_attempt_at is None:
             return
         before = self.model.history[one.id].get(known.last.number - 1, one.last)
-        back = evolve(known, last=before, lease=None).due_at(self.now)
+        back = evolve(known, last=before, lease=lease).due_at(self.now)
         for store in self.stores:
             assert store.take(one.id, known.next_attempt_at, back) is True
         self.model.history[one.id].pop(known.last.number)

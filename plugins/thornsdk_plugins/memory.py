@@ -159,10 +159,12 @@ class MemoryStore:
         limit: int,
         claim: Callable[[DeliveryRecord], DeliveryRecord],
     ) -> list[DeliveryRecord]:
-        """Takes deliveries of a message of which no attempt was begun, in the order of their origins."""
+        """Takes deliveries of a message that are leased since they were accepted, by their origins."""
         with self._lock:
             new = [
-                one for one in self._open.values() if one.message_id == message_id and one.last.number == 0
+                one
+                for one in self._open.values()
+                if one.message_id == message_id and one.last.number == 0 and one.lease is not None
             ]
             first = nsmallest(limit, new, key=lambda one: one.origin)
             return self._claim(first, claim)

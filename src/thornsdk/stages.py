@@ -259,10 +259,11 @@ class Store(Protocol):
         limit: int,
         claim: Callable[[DeliveryRecord], DeliveryRecord],
     ) -> list[DeliveryRecord]:
-        """Takes deliveries of a message of which no attempt was begun, in the order of their origins.
+        """Takes deliveries of a message that are leased since they were accepted, by their origins.
 
-        It takes them whenever they are due, for who has accepted a message is the first to attempt it. Of
-        several processes that claim at once, one gets a delivery.
+        No attempt of them was begun, and nobody has put them off. They are taken before the lease is over,
+        for who has accepted a message is the first to attempt it. Of several processes that claim at once,
+        one gets a delivery.
 
         Args:
             message_id: The message's id.

@@ -46,8 +46,8 @@ def delivery(
 
 
 def owed(**parts: Any) -> DeliveryRecord:
-    """A delivery that was accepted, and that is due."""
-    known = delivery(due=NOW)
+    """A delivery that was accepted, and whose lease is over."""
+    known = evolve(delivery(due=NOW), lease=Lease("sender"))
     return evolve(known, last=evolve(known.last, number=0), **parts)
 
 

@@ -71,7 +71,7 @@ TABLES = (
     )
     """,
     "CREATE INDEX deliveries_due ON deliveries (due_at, origin) WHERE due_at IS NOT NULL",
-    "CREATE INDEX deliveries_new ON deliveries (message_id, origin) WHERE number = 0",
+    "CREATE INDEX deliveries_new ON deliveries (message_id, origin) WHERE number = 0 AND holder IS NOT NULL",
     "CREATE INDEX deliveries_by_time ON deliveries (attempted_at)",
     "CREATE INDEX deliveries_by_state ON deliveries (state, attempted_at)",
     "CREATE INDEX deliveries_by_subscription ON deliveries (subscription_id, attempted_at)",

@@ -61,7 +61,7 @@ _DUE = f"""
 """  # noqa: S608 - the columns are ours
 _NEW = f"""
     SELECT {rows.DELIVERY} FROM deliveries INDEXED BY deliveries_new {_WITH_BODIES}
-    WHERE deliveries.message_id = ? AND number = 0 ORDER BY origin, seq LIMIT ?
+    WHERE deliveries.message_id = ? AND number = 0 AND holder IS NOT NULL ORDER BY origin, seq LIMIT ?
 """  # noqa: S608 - the columns are ours
 _UNREADABLE_FOR = timedelta(hours=1)
 
@@ -244,7 +244,7 @@ class SqliteStore:
         limit: int,
         claim: Callable[[DeliveryRecord], DeliveryRecord],
     ) -> list[DeliveryRecord]:
-        """Takes deliveries of a message of which no attempt was begun, in the order of their origins.
+        """Takes deliveries of a message that are leased since they were accepted, by their origins.
 
         Raises:
             StoreDamaged: If there are none but such as cannot be read.

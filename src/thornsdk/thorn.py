@@ -3,7 +3,7 @@
 import random as random_module
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import chain
 from types import TracebackType
 from typing import Self, TypeVar, Unpack, cast, overload
@@ -34,6 +34,7 @@ from thornsdk.model import (
     DeliveryRecord,
     DeliveryState,
     Digest,
+    EventPattern,
     Message,
     PatternsLike,
     Receipt,
@@ -365,15 +366,45 @@ class Thorn:
 
     # Deliveries
 
-    def deliveries(self, wanted: DeliveryFilter | DeliveryState | None = None) -> Iterator[DeliveryRecord]:
+    def deliveries(
+        self,
+        wanted: DeliveryFilter | DeliveryState | Iterable[DeliveryState] | None = None,
+        *,
+        event: EventPattern | str | None = None,
+        subscription_id: UUID | None = None,
+        owner: str | None = None,
+        since: datetime | None = None,
+        before: datetime | None = None,
+    ) -> Iterator[DeliveryRecord]:
         """Gives the deliveries that the store knows, the latest attempt first.
 
         Args:
-            wanted: Only those that it admits, or that are in this state.
+            wanted: Only those in this state, or in one of these, or that this filter admits. What is given
+                besides counts in place of that part of the filter.
+            event: Only those of events that this pattern matches, such as ``order.*``.
+            subscription_id: Only those to this subscription.
+            owner: Only those to subscriptions of this tenant.
+            since: Only those whose latest attempt began at this moment or later.
+            before: Only those whose latest attempt began before this moment.
+
+        Raises:
+            InvalidValue: If no event can match the pattern, or a moment has no time zone.
+
+        Example:
+            >>> with Thorn(store="sqlite:///thorn.db") as thorn:
+            ...     failed = list(thorn.deliveries(DeliveryState.FAILED, event="order.*"))
         """
-        if isinstance(wanted, DeliveryState):
-            wanted = DeliveryFilter(states=frozenset({wanted}))
-        return self._open_store().deliveries(wanted)
+        around = _as_filter(wanted)
+        return self._open_store().deliveries(
+            DeliveryFilter(
+                states=around.states,
+                event=around.event if event is None else event,
+                subscription_id=around.subscription_id if subscription_id is None else subscription_id,
+                owner=around.owner if owner is None else owner,
+                since=around.since if since is None else since,
+                before=around.before if before is None else before,
+            )
+        )
 
     def attempts(self, delivery_id: UUID) -> list[Attempt]:
         """Gives the attempts of a delivery that the store knows, the first one first.
@@ -571,6 +602,14 @@ class Thorn:
 def _resolve(settings: Settings | None, options: SettingsOptions) -> Settings:
     below = Settings.from_options(options).over(Settings.from_environ())
     return below if settings is None else settings.over(below)
+
+
+def _as_filter(wanted: DeliveryFilter | DeliveryState | Iterable[DeliveryState] | None) -> DeliveryFilter:
+    if isinstance(wanted, DeliveryFilter):
+        return wanted
+    if isinstance(wanted, DeliveryState):
+        return DeliveryFilter(states=frozenset({wanted}))
+    return DeliveryFilter(states=None if wanted is None else frozenset(wanted))
 
 
 def _timeout(event: str, timeout: float) -> float:

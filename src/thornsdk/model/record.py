@@ -4,8 +4,9 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from attrs import evolve, field, frozen
+from attrs import Attribute, evolve, field, frozen
 
+from thornsdk.errors import InvalidValue
 from thornsdk.model.message import Delivery
 from thornsdk.model.outcome import Attempt, Outcome, OutcomeKind
 from thornsdk.model.patterns import EventPattern
@@ -33,6 +34,11 @@ class DeliveryState(StrEnum):
         """Gives the state that an outcome leaves a delivery in."""
         return cls.CANCELLED if outcome.reason is Reason.UNSUBSCRIBED else _STATES[outcome.kind]
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing more is to be attempted: it is neither pending nor leased."""
+        return self not in {DeliveryState.PENDING, DeliveryState.LEASED}
+
 
 _STATES = {
     OutcomeKind.RETRY: DeliveryState.PENDING,
@@ -55,6 +61,15 @@ class Lease:
     holder: str
 
 
+def _as_pattern(pattern: EventPattern | str | None) -> EventPattern | None:
+    return EventPattern(pattern) if isinstance(pattern, str) else pattern
+
+
+def _check_zone(_: object, attribute: "Attribute[datetime | None]", moment: datetime | None) -> None:
+    if moment is not None and moment.tzinfo is None:
+        raise InvalidValue(f"the moment {attribute.name!r} has no time zone, such as datetime.UTC")
+
+
 @frozen(kw_only=True)
 class DeliveryFilter:
     """Which deliveries are wanted. What is None does not matter.
@@ -67,14 +82,17 @@ class DeliveryFilter:
         since: Those whose latest attempt began at this moment or later. One that was not attempted counts
             from when it was accepted.
         before: Those whose latest attempt began before this moment.
+
+    Raises:
+        InvalidValue: If no event can match the pattern, or a moment has no time zone.
     """
 
     states: frozenset[DeliveryState] | None = None
-    event: EventPattern | None = None
+    event: EventPattern | None = field(default=None, converter=_as_pattern)
     subscription_id: UUID | None = None
     owner: str | None = None
-    since: datetime | None = None
-    before: datetime | None = None
+    since: datetime | None = field(default=None, validator=_check_zone)
+    before: datetime | None = field(default=None, validator=_check_zone)
 
     def admits(self, record: "DeliveryRecord") -> bool:
         """Tells whether a delivery is wanted."""

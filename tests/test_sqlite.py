@@ -589,6 +589,8 @@ def plans(store: SqliteStore, read: Callable[[], object]) -> list[str]:
         lambda store: store.find(uuid4()),
         lambda store: store.change(uuid4(), lambda known: known),
         lambda store: store.delivery(uuid4()),
+        lambda store: store.next_due(),
+        lambda store: store.prune(NOW + MINUTE, 3),
     ],
 )
 def test_every_read_goes_by_an_index(

@@ -1,7 +1,7 @@
 """Keeps subscriptions and deliveries in this process; they end with it."""
 
 import threading
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from heapq import nsmallest
@@ -20,6 +20,7 @@ from thornsdk import (
     Origin,
     Plugin,
     Provided,
+    Pruned,
     Store,
     Subscription,
     hookimpl,
@@ -177,6 +178,27 @@ class MemoryStore:
                 return False
             self._replace(known, taken)
             return True
+
+    def next_due(self) -> datetime | None:
+        """Gives when the next delivery is due; None where nothing is."""
+        with self._lock:
+            due = [one.next_attempt_at for one in self._open.values()]
+        return min(filter(None, due), default=None)
+
+    def prune(self, before: datetime | None = None, keep: int | None = None) -> Pruned:
+        """Removes deliveries that have ended, with their attempts."""
+        with self._lock:
+            latest_first = sorted(self._ended.values(), key=lambda one: one.last.started_at, reverse=True)
+            beyond = len(latest_first) if keep is None else keep
+            gone = [
+                one
+                for number, one in enumerate(latest_first)
+                if number >= beyond or (before is not None and one.last.started_at < before)
+            ]
+            for one in gone:
+                del self._ended[one.id]
+                self._history.pop(one.id, None)
+        return Pruned.of(Counter(one.state for one in gone))
 
     def close(self) -> None:
         """Holds nothing outside this process."""

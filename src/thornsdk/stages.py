@@ -21,6 +21,7 @@ from thornsdk.model import (
     DeliveryFilter,
     DeliveryRecord,
     Exchange,
+    Pruned,
     Request,
     Response,
     Subscription,
@@ -288,6 +289,22 @@ class Store(Protocol):
 
         Returns:
             Whether it was so. Of several processes that try at once, one succeeds.
+        """
+        ...
+
+    def next_due(self) -> datetime | None:
+        """Gives when the next delivery is due, leased or not; None where nothing is to be attempted."""
+        ...
+
+    def prune(self, before: datetime | None = None, keep: int | None = None) -> Pruned:
+        """Removes deliveries that have ended, their attempts, and bodies that no delivery needs any more.
+
+        What is pending or leased is never removed. It removes few at a time, so that senders are never locked
+        out for long.
+
+        Args:
+            before: Those whose latest attempt began before this moment.
+            keep: Those besides so many whose latest attempts began last.
         """
         ...
 

@@ -37,6 +37,7 @@ from thornsdk.model import (
     EventPattern,
     Message,
     PatternsLike,
+    Pruned,
     Receipt,
     ReceiptState,
     Secret,
@@ -432,6 +433,33 @@ class Thorn:
         self._open_store()
         return self._engine.replay(delivery_id)
 
+    def next_due(self) -> datetime | None:
+        """Gives when the next delivery is due, or the lease of one is over; None where nothing is pending."""
+        return self._open_store().next_due()
+
+    def prune(self, *, older_than: timedelta | None = None, keep: int | None = None) -> Pruned:
+        """Removes deliveries that have ended from the store, with their attempts and their bodies.
+
+        What is pending or leased is never removed. It works in short steps, so that it can run beside what
+        sends.
+
+        Args:
+            older_than: Those whose latest attempt began longer ago than this.
+            keep: Those besides so many whose latest attempts began last.
+
+        Returns:
+            How many were removed.
+
+        Raises:
+            InvalidValue: If neither is given, or one is less than 0, or the calendar does not go back so far.
+        """
+        if older_than is None and keep is None:
+            raise InvalidValue("prune takes older_than, keep, or both; nothing was removed")
+        if keep is not None and keep < 0:
+            raise InvalidValue(f"keep is {keep}; it takes 0 or more deliveries")
+        before = None if older_than is None else self._ago(older_than)
+        return self._open_store().prune(before, keep)
+
     @property
     def deliverer(self) -> Deliverer:
         """The rest of the pipeline, for a dispatcher whose work goes on in another process."""
@@ -592,6 +620,14 @@ class Thorn:
         configured = (self._static, *(event.subscribers for event in self._events.values()))
         fixed = chain.from_iterable(one.fixed() for one in configured)
         return next((one for one in fixed if one.id == subscription_id), None)
+
+    def _ago(self, age: timedelta) -> datetime:
+        if age < timedelta(0):
+            raise InvalidValue(f"older_than is {age}; it takes 0 or more")
+        try:
+            return self._clock() - age
+        except OverflowError:
+            raise InvalidValue(f"older_than is {age}; the calendar does not go back so far") from None
 
     def _open_store(self) -> Store:
         if self._closed:

@@ -75,6 +75,8 @@ TABLES = (
     "CREATE INDEX deliveries_by_time ON deliveries (attempted_at)",
     "CREATE INDEX deliveries_by_state ON deliveries (state, attempted_at)",
     "CREATE INDEX deliveries_by_subscription ON deliveries (subscription_id, attempted_at)",
+    # Tells whether a body is still needed.
+    "CREATE INDEX deliveries_by_body ON deliveries (message_id, content_type)",
     # Those that nobody owns are not looked for by their owner.
     "CREATE INDEX deliveries_by_owner ON deliveries (owner, attempted_at) WHERE owner IS NOT NULL",
     # The attempts besides the one that counts. That one is part of its delivery: most are delivered at once.

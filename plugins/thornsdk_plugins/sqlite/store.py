@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Self, cast
 from uuid import UUID
 
-from thornsdk import Attempt, Audience, DeliveryFilter, DeliveryRecord, Subscription, covering
+from thornsdk import Attempt, Audience, DeliveryFilter, DeliveryRecord, Pruned, Subscription, covering
 from thornsdk.errors import ConfigurationError, StoreDamaged
 from thornsdk_plugins.sqlite import rows, searches
 from thornsdk_plugins.sqlite.database import BUSY_SECONDS, Database
+from thornsdk_plugins.sqlite.pruning import Pruning
 from thornsdk_plugins.sqlite.rows import Row, Value
 
 _PREFIX = "sqlite:///"
@@ -29,17 +30,22 @@ _PUT = f"""
 """  # noqa: S608 - the columns are ours
 _FIND = f"SELECT {rows.SUBSCRIPTION} FROM subscriptions WHERE id = ?"  # noqa: S608 - the columns are ours
 _PUT_BODY = "INSERT OR IGNORE INTO bodies VALUES (?, ?, ?)"
-_ACCEPT = f"""
-    INSERT INTO deliveries ({", ".join(rows.DELIVERY_COLUMNS)})
-    VALUES ({", ".join("?" for _ in rows.DELIVERY_COLUMNS)}) ON CONFLICT (id) DO NOTHING
-"""  # noqa: S608 - the columns are ours
+_INTO = f"INSERT INTO deliveries ({', '.join(rows.DELIVERY_COLUMNS)})"
+_VALUES = ", ".join("?" for _ in rows.DELIVERY_COLUMNS)
+_ACCEPT = f"{_INTO} VALUES ({_VALUES}) ON CONFLICT (id) DO NOTHING"
 _CHANGES = ", ".join(f"{name} = excluded.{name}" for name in rows.STANDING)
 # What was delivered stays delivered; of its attempts of a kind, the one with the highest number counts.
-_RECORD = f"""
-    {_ACCEPT.replace("NOTHING", "UPDATE")} SET {_CHANGES}
+_IF_IT_COUNTS = f"""
+    ON CONFLICT (id) DO UPDATE SET {_CHANGES}
     WHERE (excluded.state = 'delivered', excluded.number)
     >= (deliveries.state = 'delivered', deliveries.number)
 """
+_RECORD = f"{_INTO} VALUES ({_VALUES}) {_IF_IT_COUNTS}"
+# The body may have been pruned since it was kept.
+_RECORD_IF_BODY = f"""
+    {_INTO} SELECT {_VALUES}
+    WHERE EXISTS (SELECT 1 FROM bodies WHERE message_id = ? AND content_type = ?) {_IF_IT_COUNTS}
+"""  # noqa: S608 - the columns are ours
 _LATE = "INSERT OR REPLACE INTO attempts VALUES (?, ?, ?)"
 _CLAIM = f"""
     UPDATE deliveries SET {", ".join(f"{name} = ?" for name in rows.STANDING)} WHERE id = ?
@@ -63,6 +69,9 @@ _NEW = f"""
     SELECT {rows.DELIVERY} FROM deliveries INDEXED BY deliveries_new {_WITH_BODIES}
     WHERE deliveries.message_id = ? AND number = 0 AND holder IS NOT NULL ORDER BY origin, seq LIMIT ?
 """  # noqa: S608 - the columns are ours
+_NEXT_DUE = """
+    SELECT due_at FROM deliveries INDEXED BY deliveries_due WHERE due_at IS NOT NULL ORDER BY due_at LIMIT 1
+"""
 _UNREADABLE_FOR = timedelta(hours=1)
 
 
@@ -185,10 +194,9 @@ class SqliteStore:
         """Keeps what became of a delivery, and its attempt in the history."""
         body = _body_key(delivery)
         row = rows.delivery_row(delivery)
-        if body in self._bodies:
-            # One statement is a transaction of its own, and far cheaper than one that is spelt out.
-            changed = self._database.change(_RECORD, row)
-        else:
+        # One statement is a transaction of its own, and far cheaper than one that is spelt out.
+        changed = self._database.change(_RECORD_IF_BODY, (*row, *body)) if body in self._bodies else 0
+        if not changed:
             with self._database.transaction() as connection:
                 connection.execute(_PUT_BODY, (*body, delivery.body))
                 changed = connection.execute(_RECORD, row).rowcount
@@ -250,6 +258,18 @@ class SqliteStore:
             StoreDamaged: If there are none but such as cannot be read.
         """
         return self._claim(_NEW, (str(message_id), limit), claim)
+
+    def next_due(self) -> datetime | None:
+        """Gives when the next delivery is due; None where nothing is."""
+        found = self._database.rows(_NEXT_DUE)
+        return datetime.fromisoformat(str(found[0][0])) if found else None
+
+    def prune(self, before: datetime | None = None, keep: int | None = None) -> Pruned:
+        """Removes deliveries that have ended, with their attempts and bodies, 500 in a transaction.
+
+        The file does not shrink: what is written later takes the room.
+        """
+        return Pruning(self._database).prune(before, keep)
 
     def close(self) -> None:
         """Closes the file."""

@@ -6,7 +6,7 @@ from thornsdk.model.message import Audience, Delivery, Message, delivery_id, key
 from thornsdk.model.outcome import KEPT_ANSWER, Attempt, Outcome, OutcomeKind
 from thornsdk.model.patterns import EventPattern, check_event_name, covering
 from thornsdk.model.receipt import Receipt, ReceiptState, Tally, tally
-from thornsdk.model.record import DeliveryFilter, DeliveryRecord, DeliveryState, Lease
+from thornsdk.model.record import DeliveryFilter, DeliveryRecord, DeliveryState, Lease, Pruned
 from thornsdk.model.rotation import rotated
 from thornsdk.model.secret import OldSecret, Secret, SecretLike, as_secret
 from thornsdk.model.subscription import (
@@ -41,6 +41,7 @@ __all__ = [
     "Outcome",
     "OutcomeKind",
     "PatternsLike",
+    "Pruned",
     "Receipt",
     "ReceiptState",
     "Request",

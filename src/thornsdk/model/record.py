@@ -1,5 +1,6 @@
 """What is known of a delivery after an attempt: kept by stores, told by logs, given to observers."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
@@ -174,3 +175,35 @@ class DeliveryRecord:
         """Gives the same pending delivery, due at another time."""
         outcome = evolve(self.last.outcome, retry_at=moment)
         return evolve(self, last=evolve(self.last, outcome=outcome))
+
+
+@frozen(kw_only=True)
+class Pruned:
+    """How many deliveries were removed from a store, by the state in which they had ended.
+
+    Attributes:
+        delivered: How many had arrived.
+        failed: How many had been given up.
+        blocked: How many policy had not allowed.
+        cancelled: How many had lost their subscription.
+    """
+
+    delivered: int = 0
+    failed: int = 0
+    blocked: int = 0
+    cancelled: int = 0
+
+    @property
+    def total(self) -> int:
+        """How many deliveries were removed."""
+        return self.delivered + self.failed + self.blocked + self.cancelled
+
+    @classmethod
+    def of(cls, counts: Mapping[DeliveryState, int]) -> "Pruned":
+        """Gives the counts by state; a state that is not there counts for none."""
+        return cls(
+            delivered=counts.get(DeliveryState.DELIVERED, 0),
+            failed=counts.get(DeliveryState.FAILED, 0),
+            blocked=counts.get(DeliveryState.BLOCKED, 0),
+            cancelled=counts.get(DeliveryState.CANCELLED, 0),
+        )

@@ -35,6 +35,7 @@ FLOORS = {
     "claims": 5,
     "run": 5,
     "engine": 5,
+    "replaying": 5,
     "static": 6,
     "buffers": 6,
     "events": 6,

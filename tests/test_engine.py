@@ -54,6 +54,7 @@ from thornsdk.engine import Engine, Sources
 from thornsdk.errors import ConfigurationError, NotFound, SerializationError, StoreDamaged, StoreFull
 from thornsdk.logs import DeliveryLog
 from thornsdk.planned import Conditions, plan
+from thornsdk.replaying import Replays
 from thornsdk_plugins.json import JsonSerializer
 from thornsdk_plugins.memory import MemoryStore
 from thornsdk_plugins.urllib3 import PooledTransport
@@ -121,6 +122,9 @@ class House:
     def send(self, payload: object = 42) -> list[DeliveryRecord]:
         dispatch = self.dispatch(payload)
         return list(self.engine.deliver_all(dispatch))
+
+    def replay(self, delivery_id: UUID) -> DeliveryRecord:
+        return Replays(self.engine).one(delivery_id, new_id=False)
 
     def state(self, record: DeliveryRecord) -> DeliveryState:
         kept = self.store.delivery(record.id)
@@ -735,21 +739,21 @@ def test_a_replay_sends_what_ended_again_under_the_same_id() -> None:
     transport = RecordingTransport()
     house = House(transport, make_subscription())
     (first,) = house.send()
-    again = house.engine.replay(first.id)
+    again = house.replay(first.id)
     assert (again.id, again.last.number, again.kind) == (first.id, 2, OutcomeKind.DELIVERED)
     assert [one.body for one in transport.requests] == [b"42", b"42"]
 
 
 def test_a_replay_of_what_nobody_knows_is_an_error() -> None:
     with pytest.raises(NotFound, match=f"there is no delivery {UUID(int=7)} in the store"):
-        House(RecordingTransport()).engine.replay(UUID(int=7))
+        House(RecordingTransport()).replay(UUID(int=7))
 
 
 def test_a_replay_of_what_could_not_be_written_says_so_and_sends_nothing() -> None:
     transport = RecordingTransport()
     house = House(transport, make_subscription(1, content_type="text/csv"))
     (first,) = house.send()
-    again = house.engine.replay(first.id)
+    again = house.replay(first.id)
     assert again.last.outcome.reason is Reason.NOT_SERIALIZABLE
     assert "it could not be written when it was sent" in again.last.detail
     assert transport.requests == []
@@ -760,7 +764,7 @@ def test_a_replay_for_a_subscription_that_is_gone_is_an_error_and_leaves_what_is
     (first,) = house.send()
     house.store.remove(UUID(int=1))
     with pytest.raises(NotFound, match=f"the subscription of the delivery, {UUID(int=1)}, is removed"):
-        house.engine.replay(first.id)
+        house.replay(first.id)
     assert house.state(first) is DeliveryState.DELIVERED
 
 
@@ -970,7 +974,7 @@ def test_a_replay_is_attempted_however_many_attempts_were_lost() -> None:
     (left,) = house.engine.keep(house.dispatch(), "no broker")
     for _ in range(20):
         left = lost(house, left)
-    assert house.engine.replay(left.id).kind is OutcomeKind.DELIVERED
+    assert house.replay(left.id).kind is OutcomeKind.DELIVERED
 
 
 def test_what_cannot_be_queued_is_kept_for_each_subscription_and_is_due_at_once() -> None:

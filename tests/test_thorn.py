@@ -896,6 +896,7 @@ def test_a_closed_thorn_can_do_nothing_more(thorn: Thorn) -> None:
         lambda: thorn.attempts(UUID(int=1)),
         thorn.run_due,
         lambda: thorn.replay(UUID(int=1)),
+        lambda: thorn.replay_all(DeliveryFilter()),
         thorn.next_due,
         lambda: thorn.prune(keep=1),
     ):

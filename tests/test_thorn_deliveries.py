@@ -1,13 +1,17 @@
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from conftest import FakeClock
-from support.stages import RecordingTransport, make_pipeline, says_status
-from thornsdk import DeliveryFilter, DeliveryState, Pruned, Thorn
+from support.stages import RecordingTransport, accepts, make_pipeline, says_status
+from thornsdk import DeliveryFilter, DeliveryState, Pruned, Reason, Tally, Thorn
 from thornsdk.errors import InvalidValue
+from thornsdk.stages import utc_now
+from thornsdk_plugins.sqlite import SqliteStore
 
 HTTPS = "https://example.com/hooks"
 
@@ -97,3 +101,135 @@ def test_a_thorn_says_when_the_next_delivery_is_due(thorn: Thorn, transport: Rec
     thorn.subscribe("*", HTTPS)
     (problem,) = thorn.event("order.created").send({}).outcomes.problems
     assert thorn.next_due() == problem.next_attempt_at
+
+
+# What is due
+
+
+def test_a_run_that_is_asked_to_stop_begins_nothing_more_and_puts_back_what_it_took(
+    thorn: Thorn, transport: RecordingTransport, clock: FakeClock
+) -> None:
+    transport._answer = says_status(503)
+    for _ in range(3):
+        thorn.subscribe("*", HTTPS)
+    thorn.event("order.created").send({})
+    clock.advance(60)
+    assert thorn.run_due(stop=lambda: len(transport.requests) > 3).retry == 1
+    assert sorted(one.last.number for one in thorn.deliveries(DeliveryState.PENDING)) == [1, 1, 2]
+    assert thorn.run_due(stop=lambda: True).total == 0
+    assert thorn.run_due().retry == 2
+
+
+# Replay
+
+
+def bodies(transport: RecordingTransport) -> list[bytes]:
+    return [one.body for one in transport.requests]
+
+
+def test_all_that_has_ended_and_is_wanted_is_replayed_under_its_id(
+    thorn: Thorn, transport: RecordingTransport
+) -> None:
+    transport._answer = says_status(302)
+    thorn.subscribe("*", HTTPS)
+    thorn.event("order.created").send({"id": 1})
+    (failed,) = thorn.deliveries()
+    transport._answer = accepts
+    thorn.event("user.created").send({"id": 2})
+    outcomes = thorn.replay_all(DeliveryFilter(event="order.*"))
+    assert (outcomes.delivered, outcomes.total) == (1, 1)
+    assert bodies(transport) == [b'{"id":1}', b'{"id":2}', b'{"id":1}']
+    (again,) = thorn.deliveries(event="order.*")
+    assert (again.id, again.state, again.last.number) == (failed.id, DeliveryState.DELIVERED, 2)
+
+
+def test_what_is_pending_or_leased_is_not_replayed(thorn: Thorn, transport: RecordingTransport) -> None:
+    transport._answer = says_status(503)
+    thorn.subscribe("*", HTTPS)
+    thorn.event("order.created").send({})
+    assert thorn.replay_all(DeliveryFilter()).total == 0
+    assert thorn.replay_all(DeliveryFilter(states=frozenset({DeliveryState.PENDING}))).total == 0
+
+
+@pytest.mark.parametrize("all_at_once", [False, True])
+def test_a_replay_with_a_new_id_is_a_new_delivery_of_the_same_message(
+    thorn: Thorn, transport: RecordingTransport, all_at_once: bool
+) -> None:
+    thorn.subscribe("*", HTTPS)
+    thorn.event("order.created").send({"id": 1})
+    (first,) = thorn.deliveries()
+    if all_at_once:
+        assert thorn.replay_all(DeliveryFilter(), new_ids=True).delivered == 1
+    else:
+        thorn.replay(first.id, new_id=True)
+    (second,) = (one for one in thorn.deliveries() if one.id != first.id)
+    assert (second.message_id, second.body, second.last.number) == (first.message_id, first.body, 1)
+    assert thorn.attempts(first.id) == [first.last]
+    assert len({dict(one.headers)["Hook-Delivery"] for one in transport.requests}) == 2
+
+
+def test_each_replay_of_what_was_delivered_has_a_number_of_its_own(
+    thorn: Thorn, transport: RecordingTransport
+) -> None:
+    thorn.subscribe("*", HTTPS)
+    thorn.event("order.created").send({})
+    (first,) = thorn.deliveries()
+    transport._answer = says_status(500)
+    assert thorn.replay(first.id).last.number == 2
+    assert thorn.replay(first.id).last.number == 3
+    assert [one.status for one in thorn.attempts(first.id)] == [200, 500, 500]
+    assert [one.state for one in thorn.deliveries()] == [DeliveryState.DELIVERED]
+
+
+def test_what_cannot_be_replayed_counts_as_failed_and_stays_as_it_was(thorn: Thorn) -> None:
+    subscription = thorn.subscribe("*", HTTPS)
+    thorn.event("order.created").send({})
+    known = list(thorn.deliveries())
+    thorn.unsubscribe(subscription.id)
+    (problem,) = thorn.replay_all(DeliveryFilter()).problems
+    assert (problem.id, problem.last.outcome.reason) == (known[0].id, Reason.UNSUBSCRIBED)
+    told = "it was not replayed: the subscription is removed, disabled or not known here"
+    assert problem.last.detail == told
+    assert list(thorn.deliveries()) == known
+
+
+def test_a_subscription_that_cannot_be_read_costs_its_own_replay_alone(
+    tmp_path: Path, transport: RecordingTransport
+) -> None:
+    store = SqliteStore(tmp_path / "thorn.db")
+    with Thorn(pipeline=make_pipeline([transport], store=store)) as thorn:
+        broken, _ = thorn.subscribe("*", HTTPS), thorn.subscribe("*", HTTPS)
+        thorn.event("order.created").send({})
+        store._database.change("UPDATE subscriptions SET secrets = 'x' WHERE id = ?", [str(broken.id)])
+        outcomes = thorn.replay_all(DeliveryFilter())
+    assert (outcomes.delivered, outcomes.failed) == (1, 1)
+    assert f"the subscription {broken.id} in the store cannot be read" in outcomes.problems[0].last.detail
+
+
+def test_many_are_replayed_once_each_though_they_change_their_places_meanwhile(
+    tmp_path: Path, transport: RecordingTransport
+) -> None:
+    pipeline = make_pipeline([transport], store=SqliteStore(tmp_path / "thorn.db"))
+    with Thorn(pipeline=pipeline) as thorn:
+        for _ in range(450):
+            thorn.subscribe("*", HTTPS)
+        thorn.event("order.created").send({})
+        assert thorn.replay_all(DeliveryFilter()).delivered == 450
+        assert {one.last.number for one in thorn.deliveries()} == {2}
+
+
+def test_what_was_attempted_by_a_clock_that_is_ahead_is_replayed_once(
+    tmp_path: Path, transport: RecordingTransport
+) -> None:
+    store = SqliteStore(tmp_path / "thorn.db")
+    with Thorn(pipeline=make_pipeline([transport], store=store)) as thorn:
+        thorn.subscribe("*", HTTPS)
+        thorn.event("order.created").send({})
+        (known,) = thorn.deliveries()
+        store.record(evolve(known, last=evolve(known.last, started_at=utc_now() + timedelta(hours=1))))
+        assert thorn.replay_all(DeliveryFilter()).delivered == 1
+
+
+def test_a_replay_that_nothing_matches_sends_nothing(thorn: Thorn, transport: RecordingTransport) -> None:
+    assert thorn.replay_all(DeliveryFilter()) == Tally()
+    assert transport.requests == []

@@ -1,14 +1,16 @@
-"""Deliveries that are due, as a transport asks for them: claimed page by page, and planned one by one."""
+"""Deliveries that are due, as a transport asks for them: read page by page, and planned one by one."""
 
 from collections import deque
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from typing import TypeAlias
+from typing import Generic, TypeVar
 
 from attrs import frozen
 
 from thornsdk.dispatching import Planned
 from thornsdk.model import DeliveryRecord
+
+T = TypeVar("T")
 
 PAGE: int = 100
 """How many deliveries are claimed at once."""
@@ -29,22 +31,19 @@ class Claim:
     leased_until: datetime
 
 
-PrepareClaim: TypeAlias = Callable[[Claim], Planned | DeliveryRecord | None]
-"""Plans the attempt of a claim; or settles it without one and gives the result; or puts it back: None."""
-
-
-class Due(Iterator[Planned]):
-    """What is to be attempted of a stream of claims.
+class Due(Iterator[Planned], Generic[T]):
+    """What is to be attempted of a stream of claims, or of others.
 
     What was settled without an attempt is set aside, for a transport takes nothing else than attempts. After
     many of these it pauses, as if it had ended, so that they can be given: there may be millions.
 
     Args:
         claims: What was claimed; it is read when more is asked for, and not before.
-        prepare: Plans or settles a claim.
+        prepare: Plans the attempt of a claim; or settles it without one, and gives the result; or lets it be,
+            and gives None.
     """
 
-    def __init__(self, claims: Iterator[Claim], prepare: PrepareClaim) -> None:
+    def __init__(self, claims: Iterator[T], prepare: Callable[[T], Planned | DeliveryRecord | None]) -> None:
         self._claims = claims
         self._prepare = prepare
         self._aside: deque[DeliveryRecord] = deque()
@@ -62,6 +61,20 @@ class Due(Iterator[Planned]):
             if prepared is not None:
                 self._aside.append(prepared)
         raise StopIteration
+
+    def results(
+        self, attempt: Callable[[Iterator[Planned]], Iterator[DeliveryRecord]]
+    ) -> Iterator[DeliveryRecord]:
+        """Has each attempted, and gives each result when it is known.
+
+        Args:
+            attempt: Attempts deliveries, and gives each result when it is known.
+        """
+        while not self.ended:
+            for record in attempt(self):
+                yield from self.aside()
+                yield record
+            yield from self.aside()
 
     def aside(self) -> Iterator[DeliveryRecord]:
         """Gives what was set aside."""

@@ -10,7 +10,7 @@ from attrs import evolve, frozen
 
 from thornsdk.claims import PAGE, Claim, Due
 from thornsdk.dispatching import Dispatch, Planned, Terms
-from thornsdk.errors import ConfigurationError, NotFound, StoreDamaged
+from thornsdk.errors import ConfigurationError, StoreDamaged
 from thornsdk.leases import lease_time, time_needed
 from thornsdk.model import (
     Attempt,
@@ -40,6 +40,12 @@ Find: TypeAlias = Callable[[DeliveryRecord], Subscription | None]
 Prepare: TypeAlias = Callable[[DeliveryRecord], Planned | DeliveryRecord]
 Take: TypeAlias = Callable[[Callable[[DeliveryRecord], DeliveryRecord]], list[DeliveryRecord]]
 TermsOf: TypeAlias = Callable[[DeliveryRecord], Terms]
+Stop: TypeAlias = Callable[[], bool]
+
+
+def never() -> bool:
+    """Tells not to stop."""
+    return False
 
 
 @frozen(kw_only=True, eq=False)
@@ -180,10 +186,23 @@ class Engine:
         """Tells something in the delivery log."""
         self._conditions.log.tell(level, event, fields)
 
-    def run_due(self) -> Iterator[DeliveryRecord]:
+    def tell_attempt(self, record: DeliveryRecord) -> None:
+        """Tells an attempt to the log and the observers."""
+        self._conditions.log.attempted(record)
+        for observer in self._conditions.pipeline.observers:
+            try:
+                observer.observe(record)
+            except Exception as exc:
+                # An observer is a guest: its trouble is told and harms no delivery.
+                self._conditions.log.observer_failed(observer, exc)
+
+    def run_due(self, stop: Stop = never) -> Iterator[DeliveryRecord]:
         """Attempts every stored delivery that is due when this begins, and gives each result.
 
         They are claimed as the transport asks for them, so that a receiver that hangs holds up no other.
+
+        Args:
+            stop: Tells whether to begin no more attempts. What is in flight then is finished.
         """
 
         def terms_of(record: DeliveryRecord) -> Terms:
@@ -193,27 +212,11 @@ class Engine:
             return self._prepared(record, self.subscription, terms_of(record))
 
         begin = self.clock()
-        claims = self._claims(lambda claim: self._store.claim_due(begin, PAGE, claim), terms_of)
-        return self._attempt_claimed(claims, prepare, terms_of)
 
-    def replay(self, delivery_id: UUID) -> DeliveryRecord:
-        """Attempts a stored delivery now, whatever its state; it keeps its id and its body.
+        def take(claim: Callable[[DeliveryRecord], DeliveryRecord]) -> list[DeliveryRecord]:
+            return [] if stop() else self._store.claim_due(begin, PAGE, claim)
 
-        Raises:
-            NotFound: If the store does not know it, or its subscription is not there or disabled.
-        """
-        record = self._store.delivery(delivery_id)
-        if record is None:
-            raise NotFound(f"there is no delivery {delivery_id} in the store")
-        subscription = self.subscription(record)
-        if subscription is None or not subscription.active:
-            raise NotFound(
-                f"the subscription of the delivery, {record.subscription_id}, is removed or disabled"
-            )
-        # Who asks for it by name gets an attempt, however many were lost.
-        planned = evolve(plan_again(record, subscription, self.terms(record.event)), lost=False)
-        (result,) = self.attempt([planned])
-        return result
+        return self._attempt_claimed(self._claims(take, terms_of), prepare, terms_of, stop)
 
     def give_up(self, subscription_id: UUID) -> None:
         """Gives up what is open for a subscription that is being removed."""
@@ -324,21 +327,17 @@ class Engine:
             leased_until.clear()
 
     def _attempt_claimed(
-        self, claims: Iterator[Claim], prepare: Prepare, terms_of: TermsOf
+        self, claims: Iterator[Claim], prepare: Prepare, terms_of: TermsOf, stop: Stop = never
     ) -> Iterator[DeliveryRecord]:
         def prepare_in_time(claim: Claim) -> Planned | DeliveryRecord | None:
             # An attempt that begins too late would go on when its lease is over.
-            if claim.leased_until - self.clock() < time_needed(terms_of(claim.known).timeout):
+            too_late = claim.leased_until - self.clock() < time_needed(terms_of(claim.known).timeout)
+            if too_late or stop():
                 self._put_back(claim.known)
                 return None
             return prepare(claim.known)
 
-        due = Due(claims, prepare_in_time)
-        while not due.ended:
-            for record in self.attempt(due):
-                yield from due.aside()
-                yield record
-            yield from due.aside()
+        return Due(claims, prepare_in_time).results(self.attempt)
 
     def _prepared(self, record: DeliveryRecord, find: Find, terms: Terms) -> Planned | DeliveryRecord:
         """Plans the next attempt of a delivery, or settles it without one."""
@@ -352,7 +351,7 @@ class Engine:
             # The subscriber may be one of an event that another process declares: it is not ours to end.
             return self._left(record, "its subscription and event are not known here")
         if record.last.outcome.reason is Reason.WORKER_LOST:
-            self._tell(record)  # Who made that attempt did not live to tell it.
+            self.tell_attempt(record)  # Who made that attempt did not live to tell it.
         if subscription is None or not subscription.active:
             return self._given_up(record)
         return plan_again(record, subscription, terms)
@@ -394,16 +393,7 @@ class Engine:
             self._store.record(record)
         finally:
             # What happened is told even where it cannot be kept.
-            self._tell(record)
-
-    def _tell(self, record: DeliveryRecord) -> None:
-        self._conditions.log.attempted(record)
-        for observer in self._conditions.pipeline.observers:
-            try:
-                observer.observe(record)
-            except Exception as exc:
-                # An observer is a guest: its trouble is told and harms no delivery.
-                self._conditions.log.observer_failed(observer, exc)
+            self.tell_attempt(record)
 
     def _disable(self, record: DeliveryRecord, sent_to: Subscription) -> None:
         def gone(known: Subscription) -> Subscription:

@@ -13,7 +13,7 @@ from attrs import evolve
 
 from thornsdk.buffers import Buffer, Buffers
 from thornsdk.dispatching import Bodies, Deliverer, Dispatch, RecipientValidator, Terms
-from thornsdk.engine import Engine, Sources
+from thornsdk.engine import Engine, Sources, never
 from thornsdk.errors import (
     ClosedError,
     ConfigurationError,
@@ -58,6 +58,7 @@ from thornsdk.planned import Conditions, check_recipient
 from thornsdk.plugins import PluginManager, Source
 from thornsdk.policy.retry import RetryPolicy
 from thornsdk.reasons import Reason
+from thornsdk.replaying import Replays
 from thornsdk.setting_kinds import full_name, read_timeout
 from thornsdk.settings import Settings, SettingsOptions
 from thornsdk.stages import Store, utc_now
@@ -125,6 +126,7 @@ class Thorn:
         self.pipeline, self._store = self._assemble(pipeline)
         """The stages in effect."""
         self._engine = self._make_engine(random)
+        self._replays = Replays(self._engine)
         self._closed = False
 
     # Events
@@ -415,23 +417,50 @@ class Thorn:
         """
         return self._open_store().attempts(delivery_id)
 
-    def run_due(self) -> Tally:
+    def run_due(self, *, stop: Callable[[], bool] = never) -> Tally:
         """Attempts every delivery that is due now. Several processes may do so side by side.
 
         A process that does so declares the events it sends, so that their terms and subscribers are known: a
         delivery to a subscriber that is not known here, of an event that is not declared here, stays pending.
+
+        Args:
+            stop: Is asked before each attempt whether to begin no more of them. What is in flight is
+                finished, and what was taken besides is put back.
         """
         self._open_store()
-        return tally(self._engine.run_due())
+        return tally(self._engine.run_due(stop))
 
-    def replay(self, delivery_id: UUID) -> DeliveryRecord:
-        """Attempts a delivery now, whatever became of it. It keeps its id; the body is the one sent before.
+    def replay(self, delivery_id: UUID, *, new_id: bool = False) -> DeliveryRecord:
+        """Attempts a delivery now, whatever became of it. The body is the one sent before.
+
+        Args:
+            delivery_id: The delivery's id.
+            new_id: Attempt it as a new delivery of the same message, so that a receiver that drops doubles
+                takes it. Otherwise it keeps its id.
 
         Raises:
             NotFound: If the store does not know the delivery, or its subscription is removed or disabled.
         """
         self._open_store()
-        return self._engine.replay(delivery_id)
+        return self._replays.one(delivery_id, new_id=new_id)
+
+    def replay_all(self, wanted: DeliveryFilter, *, new_ids: bool = False) -> Tally:
+        """Attempts deliveries again that have ended; what is pending or leased is attempted anyway.
+
+        One whose subscription is removed or disabled counts as failed, and stays in the store as it was.
+
+        Args:
+            wanted: Which ones, of those that have ended.
+            new_ids: Attempt each as a new delivery of the same message, so that a receiver that drops doubles
+                takes it. Otherwise they keep their ids.
+
+        Example:
+            >>> with Thorn(store="sqlite:///thorn.db") as thorn:
+            ...     wanted = DeliveryFilter(states=frozenset({DeliveryState.FAILED}), event="order.*")
+            ...     outcomes = thorn.replay_all(wanted)
+        """
+        self._open_store()
+        return tally(self._replays.all(wanted, new_ids=new_ids))
 
     def next_due(self) -> datetime | None:
         """Gives when the next delivery is due, or the lease of one is over; None where nothing is pending."""

@@ -29,6 +29,7 @@ from thornsdk import (
     Pipeline,
     Plugin,
     Provided,
+    Pruned,
     Reason,
     Receipt,
     ReceiptState,
@@ -152,6 +153,9 @@ def deliveries(thorn: Thorn) -> None:
         assert_type(record.next_attempt_at, datetime | None)
         assert_type(thorn.replay(record.id), DeliveryRecord)
     assert_type(thorn.run_due(), Tally)
+    assert_type(thorn.replay_all(DeliveryFilter(event="order.*")), Tally)
+    assert_type(thorn.prune(keep=1000), Pruned)
+    assert_type(thorn.deliveries([DeliveryState.FAILED], event="order.*"), Iterator[DeliveryRecord])
 
 
 def settings() -> None:

@@ -1,0 +1,120 @@
+"""Replays: deliveries of the store that are attempted again because somebody asks for it."""
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from uuid import UUID, uuid4
+
+from attrs import evolve
+
+from thornsdk.claims import Due
+from thornsdk.dispatching import Planned
+from thornsdk.engine import Engine
+from thornsdk.errors import ConfigurationError, NotFound, StoreDamaged
+from thornsdk.model import (
+    Attempt,
+    DeliveryFilter,
+    DeliveryRecord,
+    DeliveryState,
+    Outcome,
+    OutcomeKind,
+    Subscription,
+)
+from thornsdk.planned import plan_again
+from thornsdk.reasons import Reason
+
+ENDED: frozenset[DeliveryState] = frozenset(state for state in DeliveryState if state.has_ended)
+"""The states of deliveries that are not attempted any more unless somebody asks for it."""
+
+
+class Replays:
+    """Attempts deliveries of the store again.
+
+    The body is the one that was kept; timestamp and signatures are new. With a new id, a delivery becomes
+    another one, of the same message.
+
+    Args:
+        engine: Makes the attempts.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def one(self, delivery_id: UUID, *, new_id: bool) -> DeliveryRecord:
+        """Attempts a delivery now, whatever its state.
+
+        Raises:
+            NotFound: If the store does not know it, or its subscription is not there or disabled.
+        """
+        record = self._engine.store.delivery(delivery_id)
+        if record is None:
+            raise NotFound(f"there is no delivery {delivery_id} in the store")
+        subscription = self._engine.subscription(record)
+        if subscription is None or not subscription.active:
+            raise NotFound(
+                f"the subscription of the delivery, {record.subscription_id}, is removed or disabled"
+            )
+        (result,) = self._engine.attempt([self._plan(record, subscription, new_id=new_id)])
+        return result
+
+    def all(self, wanted: DeliveryFilter, *, new_ids: bool) -> Iterator[DeliveryRecord]:
+        """Attempts those deliveries that have ended, and gives each result when it is known.
+
+        One whose subscription is not there, disabled or cannot be read is told as failed; in the store it
+        stays as it was.
+        """
+
+        def prepare(record: DeliveryRecord) -> Planned | DeliveryRecord:
+            try:
+                subscription = self._engine.subscription(record)
+                if subscription is not None and subscription.active:
+                    return self._plan(record, subscription, new_id=new_ids)
+            except (ConfigurationError, StoreDamaged) as exc:
+                return self._refused(record, Reason.STAGE_FAILED, str(exc))
+            return self._refused(
+                record, Reason.UNSUBSCRIBED, "the subscription is removed, disabled or not known here"
+            )
+
+        states = ENDED if wanted.states is None else wanted.states & ENDED
+        found = self._engine.store.deliveries(evolve(wanted, states=states))
+        return Due(_each_once(found, self._engine.clock()), prepare).results(self._engine.attempt)
+
+    def _plan(self, record: DeliveryRecord, subscription: Subscription, *, new_id: bool) -> Planned:
+        number = 1 if new_id else self._last_number(record) + 1
+        known = evolve(record, id=uuid4()) if new_id else record
+        planned = plan_again(known, subscription, self._engine.terms(record.event))
+        # Who asks for it gets an attempt, however many were lost.
+        return evolve(planned, number=number, lost=False)
+
+    def _last_number(self, record: DeliveryRecord) -> int:
+        if record.state is not DeliveryState.DELIVERED:
+            return record.last.number
+        # It stays the last that counts, though others came after it.
+        numbers = [one.number for one in self._engine.store.attempts(record.id)]
+        return max(numbers, default=record.last.number)
+
+    def _refused(self, record: DeliveryRecord, reason: Reason, why: str) -> DeliveryRecord:
+        attempt = Attempt(
+            number=record.last.number,
+            started_at=self._engine.clock(),
+            duration=0.0,
+            outcome=Outcome(OutcomeKind.FAILED, reason),
+            detail=f"it was not replayed: {why}",
+        )
+        refused = evolve(record, last=attempt)
+        self._engine.tell_attempt(refused)
+        return refused
+
+
+def _each_once(records: Iterable[DeliveryRecord], begin: datetime) -> Iterator[DeliveryRecord]:
+    """Gives each delivery once, the latest attempt first.
+
+    What is attempted meanwhile moves to the front, behind where we read; unless its latest attempt seemed to
+    lie ahead, by the clock of another machine.
+    """
+    ahead: set[UUID] = set()
+    for record in records:
+        if record.last.started_at < begin:
+            yield record
+        elif record.id not in ahead:
+            ahead.add(record.id)
+            yield record

@@ -65,6 +65,7 @@ def test_help_lists_the_commands_in_the_order_in_which_people_meet_them(run: Com
         "deliveries",
         "replay",
         "retry",
+        "prune",
         "listen",
         "verify",
         "plugins",
@@ -79,7 +80,7 @@ def test_help_lists_the_commands_in_the_order_in_which_people_meet_them(run: Com
         (["send", "x"], "error: Missing option '--data'. (thornsdk send --help)\n"),
         (
             ["replay", "7"],
-            "error: Invalid value for 'DELIVERY_ID': '7' is not a valid UUID. (thornsdk replay",
+            "error: Invalid value for '[ID]...': '7' is not a valid UUID. (thornsdk replay",
         ),
     ],
 )

@@ -893,6 +893,7 @@ def test_a_closed_thorn_can_do_nothing_more(thorn: Thorn) -> None:
         lambda: thorn.unsubscribe(UUID(int=1)),
         lambda: list(thorn.subscriptions()),
         lambda: list(thorn.deliveries()),
+        lambda: thorn.delivery(UUID(int=1)),
         lambda: thorn.attempts(UUID(int=1)),
         thorn.run_due,
         lambda: thorn.replay(UUID(int=1)),

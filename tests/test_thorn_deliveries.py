@@ -2,6 +2,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from attrs import evolve
@@ -9,7 +10,7 @@ from attrs import evolve
 from conftest import FakeClock
 from support.stages import RecordingTransport, accepts, make_pipeline, says_status
 from thornsdk import DeliveryFilter, DeliveryState, Pruned, Reason, Tally, Thorn
-from thornsdk.errors import InvalidValue
+from thornsdk.errors import InvalidValue, NotFound
 from thornsdk.stages import utc_now
 from thornsdk_plugins.sqlite import SqliteStore
 
@@ -54,6 +55,15 @@ def test_what_is_asked_for_beside_a_filter_counts_in_place_of_that_part(thorn: T
 def test_a_moment_without_a_time_zone_is_an_error(thorn: Thorn) -> None:
     with pytest.raises(InvalidValue, match="the moment 'since' has no time zone"):
         thorn.deliveries(since=datetime(2026, 1, 2))  # noqa: DTZ001
+
+
+def test_a_delivery_is_given_by_its_id(thorn: Thorn) -> None:
+    thorn.subscribe("*", HTTPS)
+    thorn.event("order.created").send({})
+    (known,) = thorn.deliveries()
+    assert thorn.delivery(known.id) == known
+    with pytest.raises(NotFound, match=f"there is no delivery {UUID(int=7)} in the store"):
+        thorn.delivery(UUID(int=7))
 
 
 # Retention

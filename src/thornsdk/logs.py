@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 import structlog
 
 from thornsdk.errors import crash
-from thornsdk.model import DeliveryRecord, OutcomeKind, Receipt, ReceiptState, Subscription
+from thornsdk.model import Attempt, DeliveryRecord, OutcomeKind, Receipt, ReceiptState, Subscription
 from thornsdk.timings import Timings
 
 LOGGER: Final = "thornsdk"
@@ -31,7 +31,8 @@ _LEVELS = {
 logging.getLogger(LOGGER).addHandler(logging.NullHandler())
 
 
-def _identity(record: DeliveryRecord) -> dict[str, object]:
+def identity_fields(record: DeliveryRecord) -> dict[str, object]:
+    """Gives the fields that tell a delivery."""
     return {
         "delivery": str(record.id),
         "message_id": str(record.message_id),
@@ -56,17 +57,17 @@ def _milliseconds(seconds: float) -> float:
     return round(seconds * 1000, 3)
 
 
-def attempt_fields(record: DeliveryRecord) -> dict[str, object]:
-    """Gives the fields that tell an attempt, in the order of the reference."""
-    attempt = record.last
+def result_fields(attempt: Attempt) -> dict[str, object]:
+    """Gives the fields that tell what came of an attempt, in the order of the reference."""
     outcome = attempt.outcome
     retry_at = outcome.retry_at
-    fields = _identity(record)
-    fields["attempt"] = attempt.number
-    fields["outcome"] = str(outcome.kind)
-    fields["reason"] = str(outcome.reason)
-    fields["status"] = attempt.status
-    fields["duration_ms"] = _milliseconds(attempt.duration)
+    fields: dict[str, object] = {
+        "attempt": attempt.number,
+        "outcome": str(outcome.kind),
+        "reason": str(outcome.reason),
+        "status": attempt.status,
+        "duration_ms": _milliseconds(attempt.duration),
+    }
     if attempt.timings is not None:
         fields.update(_timings(attempt.timings))
     fields["request_bytes"] = attempt.request_bytes
@@ -77,6 +78,11 @@ def attempt_fields(record: DeliveryRecord) -> dict[str, object]:
     if attempt.detail:
         fields["detail"] = attempt.detail
     return fields
+
+
+def attempt_fields(record: DeliveryRecord) -> dict[str, object]:
+    """Gives the fields that tell a delivery and its latest attempt, in the order of the reference."""
+    return {**identity_fields(record), **result_fields(record.last)}
 
 
 class DeliveryLog:
@@ -132,7 +138,7 @@ class DeliveryLog:
 
     def delivery_left(self, record: DeliveryRecord, why: str) -> None:
         """Tells that a delivery was due and could not be attempted here: it stays pending."""
-        self.tell(logging.WARNING, "delivery.left", {**_identity(record), "detail": why})
+        self.tell(logging.WARNING, "delivery.left", {**identity_fields(record), "detail": why})
 
     def tell(self, level: int, event: str, fields: Fields) -> None:
         """Tells something: the name of what happened, and the rest of it."""

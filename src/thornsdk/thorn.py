@@ -409,6 +409,17 @@ class Thorn:
             )
         )
 
+    def delivery(self, delivery_id: UUID) -> DeliveryRecord:
+        """Gives what the store knows of a delivery.
+
+        Raises:
+            NotFound: If it knows none of that id.
+        """
+        record = self._open_store().delivery(delivery_id)
+        if record is None:
+            raise NotFound(f"there is no delivery {delivery_id} in the store")
+        return record
+
     def attempts(self, delivery_id: UUID) -> list[Attempt]:
         """Gives the attempts of a delivery that the store knows, the first one first.
 

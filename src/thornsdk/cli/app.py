@@ -7,11 +7,14 @@ from typing import cast
 import click
 
 from thornsdk import VERSION
-from thornsdk.cli.deliveries import deliveries, replay, retry
+from thornsdk.cli.deliveries import deliveries
 from thornsdk.cli.demo import demo
 from thornsdk.cli.listen import listen
 from thornsdk.cli.plugins import plugins
 from thornsdk.cli.problems import Interrupted, Problem, translate
+from thornsdk.cli.prune import prune
+from thornsdk.cli.replay import replay
+from thornsdk.cli.retry import retry
 from thornsdk.cli.send import send
 from thornsdk.cli.settings import settings_command
 from thornsdk.cli.subscriptions import subscribe, subscriptions, unsubscribe
@@ -58,6 +61,7 @@ for command in (
     deliveries,
     replay,
     retry,
+    prune,
     listen,
     verify_command,
     plugins,

@@ -1,92 +1,104 @@
-"""The commands ``deliveries``, ``replay`` and ``retry``."""
+"""The command ``deliveries``: lists them, shows one, and tells attempts as they end."""
 
 from itertools import islice
+from typing import Unpack
 from uuid import UUID
 
 import click
-from rich.text import Text
+from click.core import ParameterSource
 
-from thornsdk import DeliveryRecord, DeliveryState, OutcomeKind
-from thornsdk.cli import show
-from thornsdk.cli.options import json_option, open_durable, settings_with, store_option, with_store
-from thornsdk.cli.problems import FAILED
-from thornsdk.cli.telling import OBSERVER, ObserverPlugin, Teller, summary
-from thornsdk.logs import attempt_fields
+from thornsdk import DeliveryRecord, DeliveryState, Thorn
+from thornsdk.cli import delivery_view, show
+from thornsdk.cli.filters import FilterOptions, filter_options, wanted
+from thornsdk.cli.following import Follower, follow
+from thornsdk.cli.options import json_option, open_durable, store_option, with_store
+from thornsdk.cli.problems import Problem
+from thornsdk.leases import lease_time
+from thornsdk.stages import utc_now
 
-_COLUMNS = ("delivery", "event", "outcome")
+_LIMIT = 50
 
 
-@click.command()
-@click.option(
-    "--state", type=click.Choice([one.value for one in DeliveryState]), help="Only those in this state."
-)
-@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="How many at most.")
+class _Given(FilterOptions):
+    limit: int | None
+    follow: bool
+    store: str | None
+    as_json: bool
+
+
+@click.group(invoke_without_command=True, subcommand_metavar="[show ID]")
+@filter_options(DeliveryState)
+@click.option("--limit", type=click.IntRange(1), help=f"How many at most; {_LIMIT} without it.")
+@click.option("--follow", is_flag=True, help="Go on telling each attempt when it has ended, until Ctrl-C.")
 @store_option
 @json_option
-def deliveries(*, state: str | None, limit: int, store: str | None, as_json: bool) -> None:
-    """List deliveries, the latest attempt first."""
-    with open_durable(with_store(store)) as thorn:
-        found = thorn.deliveries(None if state is None else DeliveryState(state))
-        show.print_items(
-            _COLUMNS,
-            islice(found, limit),
-            row=_row,
-            fields=attempt_fields,
-            as_json=as_json,
-            nothing="there are no such deliveries",
-        )
+@click.pass_context
+def deliveries(ctx: click.Context, **given: Unpack[_Given]) -> None:
+    """List deliveries, the latest attempt first.
 
+    `thornsdk deliveries show ID` shows one with every attempt.
 
-@click.command()
-@click.argument("delivery_id", type=click.UUID)
-@store_option
-@json_option
-def replay(delivery_id: UUID, *, store: str | None, as_json: bool) -> None:
-    """Attempt a delivery now, whatever became of it.
-
-    It keeps its id and its body. Exit code 0: it was delivered; 1: it was not.
+    A TIME is an age, such as 90s, 15m, 2h or 3d, or a moment in ISO 8601.
     """
-    with open_durable(with_store(store)) as thorn:
-        record = thorn.replay(delivery_id)
-    if as_json:
-        show.print_json(attempt_fields(record))
-    else:
-        show.console().print(show.attempt(record), soft_wrap=True)
-    if record.kind is not OutcomeKind.DELIVERED:
-        raise click.exceptions.Exit(FAILED)
+    if ctx.invoked_subcommand is not None:
+        _check_nothing_given(ctx)
+        return
+    _check_together(given)
+    with open_durable(with_store(given["store"])) as thorn:
+        if given["follow"]:
+            _follow(thorn, given)
+        else:
+            _list(thorn, given)
 
 
-@click.command()
+@deliveries.command("show")
+@click.argument("delivery_id", type=click.UUID, metavar="ID")
 @store_option
 @json_option
-def retry(*, store: str | None, as_json: bool) -> None:
-    """Attempt every delivery that is due now, once.
-
-    Run it often, from cron or a timer; several may run side by side. Exit code 0: all that was due was
-    delivered; 1: something was not.
-    """
-    teller = Teller(as_json=as_json)
-    options = with_store(store)
-    options["observers"] = (*settings_with(options).observers, OBSERVER)
-    with open_durable(options, plugins=[ObserverPlugin(teller)]) as thorn, teller.watching():
-        outcomes = thorn.run_due()
+def show_one(delivery_id: UUID, *, store: str | None, as_json: bool) -> None:
+    """Show a delivery with every attempt, and what is next."""
+    with open_durable(with_store(store)) as thorn:
+        record = thorn.delivery(delivery_id)
+        attempts = thorn.attempts(delivery_id)
     if as_json:
-        show.print_json({kind.value: getattr(outcomes, kind.value) for kind in OutcomeKind})
-    elif outcomes.total:
-        show.console().print(summary(outcomes))
+        show.print_json(delivery_view.whole_fields(record, attempts))
     else:
-        show.note("nothing is due")
-    if outcomes.delivered != outcomes.total:
-        raise click.exceptions.Exit(FAILED)
+        delivery_view.print_whole(record, attempts)
 
 
-def _row(record: DeliveryRecord) -> list[show.Cell]:
-    last, next_at = record.last, record.next_attempt_at
-    when = f"\n{show.moment(last.started_at)}, attempt {last.number}"
-    again = f"\nagain at {show.moment(next_at)}" if next_at else ""
-    # Lines in a cell, so that an id stays whole on a narrow terminal.
-    return [
-        Text.assemble(str(record.id), (when + again, "dim")),
-        Text.assemble(show.printable(record.event), (f"\n{show.printable(record.origin)}", "dim")),
-        Text.assemble(show.outcome(record.kind), (f"\n{show.answer(record)}", "dim")),
-    ]
+def _check_nothing_given(ctx: click.Context) -> None:
+    for name in ctx.params:
+        if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise Problem(f"the options of `{ctx.invoked_subcommand}` stand after it")
+
+
+def _check_together(given: _Given) -> None:
+    if not given["follow"]:
+        return
+    for name in ("since", "before", "limit"):
+        if given[name]:
+            raise Problem(f"--follow and --{name} exclude each other: it tells what ends from now on")
+
+
+def _list(thorn: Thorn, given: _Given) -> None:
+    show.print_items(
+        delivery_view.COLUMNS,
+        islice(thorn.deliveries(wanted(given)), given["limit"] or _LIMIT),
+        row=delivery_view.row,
+        fields=delivery_view.fields,
+        as_json=given["as_json"],
+        nothing="there are no such deliveries",
+    )
+
+
+def _follow(thorn: Thorn, given: _Given) -> None:
+    def tell(record: DeliveryRecord) -> None:
+        if given["as_json"]:
+            show.print_json(delivery_view.fields(record))
+        else:
+            show.console().print(delivery_view.followed(record), soft_wrap=True)
+
+    look_back = lease_time(thorn.settings.event_timeout)
+    if not given["as_json"]:
+        show.note("telling attempts as they end; Ctrl-C stops it")
+    follow(Follower(thorn, wanted(given), look_back=look_back, clock=utc_now), tell)

@@ -7,7 +7,8 @@ from types import FrameType
 
 _AGAIN = signal.SIGALRM
 """What comes a moment after a signal that came at a wrong time."""
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, _AGAIN)
+_ASKING = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = (*_ASKING, _AGAIN)
 _MOMENT = 0.01
 _IMPORTING = "<frozen importlib"
 
@@ -25,6 +26,45 @@ def stoppable() -> Iterator[None]:
         signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in zip(_SIGNALS, before, strict=True):
             signal.signal(number, handler)
+
+
+class StopFlag:
+    """Says whether somebody has asked to stop."""
+
+    def __init__(self) -> None:
+        self._asked = False
+
+    def ask(self) -> None:
+        """Asks to stop."""
+        self._asked = True
+
+    def __call__(self) -> bool:
+        """Tells it."""
+        return self._asked
+
+
+@contextmanager
+def asked_to_stop() -> Iterator[StopFlag]:
+    """Lets Ctrl-C and SIGTERM ask to stop, in here; the second time they end the process as ever.
+
+    A shell starts what runs in the background with Ctrl-C ignored; in here it counts there too.
+    """
+    flag, before = StopFlag(), {one: signal.getsignal(one) for one in _ASKING}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def ask(_number: int, _frame: FrameType | None) -> None:
+        flag.ask()
+        restore()
+
+    for one in _ASKING:
+        signal.signal(one, ask)
+    try:
+        yield flag
+    finally:
+        restore()
 
 
 def _stop(_number: int, frame: FrameType | None) -> None:

@@ -1,14 +1,25 @@
 """Tells attempts as they end: nothing is kept, for there may be a million."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from thornsdk import DeliveryRecord, HookContext, Observer, OutcomeKind, Plugin, Provided, Tally, hookimpl
+from thornsdk import (
+    DeliveryRecord,
+    HookContext,
+    Observer,
+    OutcomeKind,
+    Plugin,
+    Provided,
+    Tally,
+    Thorn,
+    hookimpl,
+)
 from thornsdk.cli import show
+from thornsdk.cli.options import open_durable, settings_with, with_store
 from thornsdk.logs import attempt_fields
 
 OBSERVER = "command-line"
@@ -54,10 +65,14 @@ class Teller:
         )
 
     @contextmanager
-    def watching(self) -> Iterator[None]:
-        """Shows the counting line while something is attempted."""
+    def watching(self, doing: str = "sending") -> Iterator[None]:
+        """Shows the counting line while something is attempted.
+
+        Args:
+            doing: What it says before there is something to count.
+        """
         with self._progress if self._moves else nullcontext():
-            self._progress.add_task("sending")
+            self._progress.add_task(doing)
             yield
 
     def observe(self, record: DeliveryRecord) -> None:
@@ -84,8 +99,53 @@ class Teller:
         return " · ".join(f"{count:,} {kind}" for kind, count in self._counts.items())
 
 
+def open_observed(store: str | None, teller: Teller) -> Thorn:
+    """Opens a Thorn over a store that lasts, whose attempts are told.
+
+    Args:
+        store: What ``--store`` gives.
+        teller: Tells them.
+
+    Raises:
+        Problem: If the store ends with the process.
+    """
+    options = with_store(store)
+    options["observers"] = (*settings_with(options).observers, OBSERVER)
+    return open_durable(options, plugins=[ObserverPlugin(teller)])
+
+
 def summary(outcomes: Tally) -> Text:
     """Gives the line that sums up how deliveries ended."""
     counts = {kind: getattr(outcomes, kind.value) for kind in OutcomeKind}
     parts = [Text(f"{count:,} {kind}", show.SIGNS[kind][1]) for kind, count in counts.items() if count]
     return Text(" · ").join(parts)
+
+
+def conclude(outcomes: Tally, *, as_json: bool, nothing: str) -> bool:
+    """Prints what came of all attempts, and tells whether everything was delivered.
+
+    Args:
+        outcomes: What came of them.
+        as_json: Whether it is JSON.
+        nothing: What people are told where there were none.
+    """
+    if as_json:
+        show.print_json({kind.value: getattr(outcomes, kind.value) for kind in OutcomeKind})
+    elif outcomes.total:
+        show.console().print(summary(outcomes))
+    else:
+        show.note(nothing)
+    return outcomes.delivered == outcomes.total
+
+
+def total(tallies: Iterable[Tally]) -> Tally:
+    """Adds up counts as they come; problems are not kept."""
+    counts: Counter[OutcomeKind] = Counter()
+    for one in tallies:
+        counts.update({kind: getattr(one, kind.value) for kind in OutcomeKind})
+    return Tally(
+        delivered=counts[OutcomeKind.DELIVERED],
+        retry=counts[OutcomeKind.RETRY],
+        failed=counts[OutcomeKind.FAILED],
+        blocked=counts[OutcomeKind.BLOCKED],
+    )

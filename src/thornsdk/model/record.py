@@ -37,7 +37,7 @@ class DeliveryState(StrEnum):
 
     @property
     def has_ended(self) -> bool:
-        """Whether nothing more is to be attempted: it is neither pending nor leased."""
+        """Whether it is neither pending nor leased."""
         return self not in {DeliveryState.PENDING, DeliveryState.LEASED}
 
 

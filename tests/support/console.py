@@ -52,7 +52,7 @@ def _run(words: list[str], shown: str) -> None:
     testing = pytest.importorskip("click.testing")
     from thornsdk.cli.app import cli
 
-    if words[0] in LONG:
+    if words[0] in LONG or "--follow" in words:
         cli.commands[words[0]].make_context(words[0], words[1:]).close()
         return
     result = testing.CliRunner().invoke(cli, words)

@@ -19,7 +19,7 @@ from support.http2 import speaks_http2
 from support.tls import NAME, by_name
 from support.wire import failure as failure_of
 from support.wire import reason, replies, request_to, told
-from thornsdk import AddressRules, Exchange, Origin, Reason, Response
+from thornsdk import AddressRules, Exchange, Origin, Places, Reason, Response
 from thornsdk.errors import ConfigurationError, StageUnavailableError
 
 pycurl = pytest.importorskip("pycurl", reason="install thornsdk[curl] to test the transport curl")
@@ -29,6 +29,7 @@ from thornsdk_plugins.curl import CurlTransport, sockets  # noqa: E402
 from thornsdk_plugins.curl import transport as curl_transport  # noqa: E402
 from thornsdk_plugins.curl.failures import Failure, meaning  # noqa: E402
 from thornsdk_plugins.curl.heads import read_head  # noqa: E402
+from thornsdk_plugins.curl.pace import Pace  # noqa: E402
 from thornsdk_plugins.curl.sockets import READABLE, WRITABLE, OpenSockets, make_poll  # noqa: E402
 from thornsdk_plugins.curl.transfer import Transfer  # noqa: E402
 from thornsdk_plugins.curl.transport import _forget_all  # noqa: E402
@@ -205,6 +206,8 @@ def test_what_was_settled_when_an_interrupt_came_is_not_settled_again(
     transport.send(request_to(endpoint.url))
     (loop,) = transport._idle
     (done,) = loop._idle[None]
+    loop._messages.append((done.curl, Transfer.succeeded))
+    assert loop._ended(Pace(loop._poll, Places([], 1, 1), 1), 0) == []
     loop._messages.append((done.curl, Transfer.succeeded))
     requests = [request_to(endpoint.url) for _ in range(3)]
     assert {id(one.request) for one in transport.send_many(requests)} == {id(one) for one in requests}

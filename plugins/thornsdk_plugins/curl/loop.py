@@ -77,6 +77,7 @@ class Loop:
             width: How many are in flight at most.
         """
         pace = Pace(self._poll, places, width)
+        self._messages.clear()  # Nothing is in flight: what an interrupt has left here was settled.
         try:
             while True:
                 results = [*self._begin_some(places, pace.width), *self._looked_up()]

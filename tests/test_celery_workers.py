@@ -129,8 +129,10 @@ def test_a_worker_without_the_code_of_an_event_says_so_and_puts_its_task_back(
     (line,) = worker.lines("task.held")
     assert "the recipient validator support.shop" in line
     assert "the static subscriber" in line
-    (held,) = take_all(broker_url)
-    assert datetime.fromisoformat(held.headers["eta"]) > datetime.now(UTC) + timedelta(seconds=20)
+    # Where the worker ends before the broker hears that the task was held, it is there as it came too.
+    held = [one for one in take_all(broker_url) if one.headers["eta"]]
+    assert len(held) == 1
+    assert datetime.fromisoformat(held[0].headers["eta"]) > datetime.now(UTC) + timedelta(seconds=20)
 
 
 def test_what_one_worker_held_is_delivered_by_another_that_has_the_code(

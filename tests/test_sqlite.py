@@ -197,7 +197,11 @@ def test_a_file_that_was_damaged_is_told(path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[4096:] = b"\xff" * (len(content) - 4096)
     path.write_bytes(content)
-    with closing(SqliteStore(path)) as store, pytest.raises(StoreDamaged, match="is not a sound SQLite"):
+    # It may be met as early as the list of tables is read.
+    with (
+        pytest.raises(StoreDamaged, match="is not a sound SQLite"),
+        closing(SqliteStore(path)) as store,
+    ):
         list(store.subscriptions())
 
 
@@ -591,6 +595,7 @@ def plans(store: SqliteStore, read: Callable[[], object]) -> list[str]:
         lambda store: store.delivery(uuid4()),
         lambda store: store.next_due(),
         lambda store: store.prune(NOW + MINUTE, 3),
+        lambda store: store.failing_since(uuid4()),
     ],
 )
 def test_every_read_goes_by_an_index(

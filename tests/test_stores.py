@@ -767,3 +767,111 @@ def test_the_plugin_opens_the_store_that_the_setting_names(
     thorn.event("order.created").send({"id": 1})
     (record,) = thorn.deliveries()
     assert (record.state, record.body) == (DeliveryState.DELIVERED, b'{"id":1}')
+
+
+# Since when a subscription has been failing
+
+
+def attempted(known: DeliveryRecord, number: int, outcome: Outcome, minutes: int = 0) -> DeliveryRecord:
+    """What became of an attempt that began so many minutes later."""
+    last = Attempt(number=number, started_at=NOW + minutes * MINUTE, duration=0.0, outcome=outcome)
+    return evolve(known, last=last, lease=None)
+
+
+ARRIVED = Outcome(OutcomeKind.DELIVERED, Reason.ACCEPTED)
+GIVEN_UP = Outcome(OutcomeKind.FAILED, Reason.TIMEOUT)
+AGAIN = Outcome(OutcomeKind.RETRY, Reason.STATUS, NOW + MINUTE)
+
+
+def test_a_subscription_has_been_failing_since_the_first_of_its_failed_attempts(store: Store) -> None:
+    one = delivery()
+    assert store.failing_since(one.subscription_id) is None
+    for number, outcome in enumerate([AGAIN, AGAIN, GIVEN_UP], start=1):
+        store.record(attempted(one, number, outcome, minutes=number))
+        assert store.failing_since(one.subscription_id) == NOW + MINUTE
+    assert store.failing_since(uuid4()) is None
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_any_delivery_that_arrives_ends_the_failing(again: bool, store: Store) -> None:
+    one = delivery()
+    store.record(attempted(one, 1, AGAIN))
+    other = one if again else evolve(delivery(), subscription_id=one.subscription_id)
+    store.record(attempted(other, 2, ARRIVED, minutes=1))
+    assert store.failing_since(one.subscription_id) is None
+    store.record(attempted(evolve(one, id=uuid4()), 1, AGAIN, minutes=2))
+    assert store.failing_since(one.subscription_id) == NOW + 2 * MINUTE
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        (OutcomeKind.BLOCKED, Reason.ADDRESS_FORBIDDEN),
+        (OutcomeKind.FAILED, Reason.NOT_SERIALIZABLE),
+        (OutcomeKind.FAILED, Reason.UNSUBSCRIBED),
+        (OutcomeKind.RETRY, Reason.WORKER_LOST),
+        (OutcomeKind.RETRY, Reason.STAGE_FAILED),
+    ],
+)
+def test_what_the_receiver_did_not_fail_begins_no_failing(
+    kind: OutcomeKind, reason: Reason, store: Store
+) -> None:
+    one = delivery()
+    retry_at = NOW + MINUTE if kind is OutcomeKind.RETRY else None
+    store.record(attempted(one, 1, Outcome(kind, reason, retry_at)))
+    assert store.failing_since(one.subscription_id) is None
+    store.record(attempted(one, 1, GIVEN_UP))
+    assert store.failing_since(one.subscription_id) == NOW
+
+
+def test_a_delivery_that_was_not_attempted_begins_no_failing(store: Store) -> None:
+    one = attempted(delivery(), 0, AGAIN)
+    store.accept([one])
+    store.record(one)
+    assert store.failing_since(one.subscription_id) is None
+
+
+def test_what_is_claimed_and_put_back_begins_no_failing_anew(store: Store) -> None:
+    one = attempted(delivery(), 1, Outcome(OutcomeKind.RETRY, Reason.STATUS, NOW))
+    store.record(one)
+    store.record(attempted(evolve(delivery(), subscription_id=one.subscription_id), 1, ARRIVED))
+    (claimed,) = store.claim_due(NOW, 1, until(NOW + MINUTE))
+    assert store.take(one.id, NOW + MINUTE, claimed) is True
+    assert store.take(one.id, NOW, claimed.due_at(NOW + MINUTE)) is True
+    assert store.failing_since(one.subscription_id) is None
+
+
+def test_a_late_result_of_what_arrived_begins_no_failing(store: Store) -> None:
+    one = delivery()
+    store.record(attempted(one, 2, ARRIVED))
+    store.record(attempted(one, 1, AGAIN))
+    assert store.failing_since(one.subscription_id) is None
+
+
+def test_enabling_ends_the_failing_and_other_changes_do_not(store: Store) -> None:
+    one = subscription()
+    store.put([one])
+    store.record(attempted(evolve(delivery(), subscription_id=one.id), 1, AGAIN))
+    store.put([evolve(one, owner="other")])
+    store.put([evolve(one, disabled="enough")])
+    assert store.failing_since(one.id) == NOW
+    store.put([one])
+    assert store.failing_since(one.id) is None
+
+
+def test_removing_a_subscription_ends_its_failing(store: Store) -> None:
+    one = subscription()
+    store.put([one])
+    store.record(attempted(evolve(delivery(), subscription_id=one.id), 1, AGAIN))
+    store.remove(one.id)
+    assert store.failing_since(one.id) is None
+
+
+def test_a_failing_is_to_be_told_once_until_it_ends(store: Store) -> None:
+    one = delivery()
+    assert store.tell_failing(one.subscription_id) is False
+    for number in (1, 3):
+        store.record(attempted(evolve(one, id=uuid4()), number, AGAIN))
+        told = [store.tell_failing(one.subscription_id) for _ in range(2)]
+        assert told == [True, False]
+        store.record(attempted(evolve(one, id=uuid4()), number + 1, ARRIVED))

@@ -18,11 +18,13 @@ from thornsdk_plugins.sqlite import SqliteStore
 
 SECOND = timedelta(seconds=1)
 MESSAGES = [UUID(int=1), UUID(int=2)]
+SUBSCRIPTIONS = [UUID(int=4), UUID(int=5), UUID(int=6)]
 OWED = [
     evolve(
         delivery(due=NOW),
         id=UUID(int=10 + number),
         message_id=MESSAGES[number % 2],
+        subscription_id=SUBSCRIPTIONS[number % 3],
         origin=f"https://{number}.example",
         last=evolve(delivery(due=NOW).last, number=0),
         lease=Lease("sender"),
@@ -46,6 +48,7 @@ class Model:
     def __init__(self) -> None:
         self.known: dict[UUID, DeliveryRecord] = {}
         self.history: dict[UUID, dict[int, Attempt]] = {}
+        self.failing: dict[UUID, datetime] = {}
 
     def write(self, record: DeliveryRecord) -> None:
         self.known[record.id] = record
@@ -55,9 +58,18 @@ class Model:
     def record(self, record: DeliveryRecord) -> None:
         known = self.known.get(record.id)
         if known is None or weight(record) >= weight(known):
+            self.note_health(known, record)
             self.write(record)
         elif record.last.number != known.last.number:
             self.history[record.id][record.last.number] = record.last
+
+    def note_health(self, known: DeliveryRecord | None, record: DeliveryRecord) -> None:
+        # The same failure that is told twice is no news.
+        told = known is not None and known.last.receiver_failed and known.last.started_at
+        if record.state is DeliveryState.DELIVERED:
+            self.failing.pop(record.subscription_id, None)
+        elif record.last.receiver_failed and told != record.last.started_at:
+            self.failing.setdefault(record.subscription_id, record.last.started_at)
 
     def due(self, now: datetime) -> list[DeliveryRecord]:
         ready = [
@@ -155,6 +167,9 @@ class Stores(RuleBasedStateMachine):
     @invariant()
     def all_say_the_same(self) -> None:
         for store in self.stores:
+            assert {one: store.failing_since(one) for one in SUBSCRIPTIONS} == {
+                one: self.model.failing.get(one) for one in SUBSCRIPTIONS
+            }
             found = list(store.deliveries())
             assert {one.id: one for one in found} == self.model.known
             for one in found:

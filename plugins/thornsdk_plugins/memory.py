@@ -50,6 +50,9 @@ class MemoryStore:
         self._ended: OrderedDict[UUID, DeliveryRecord] = OrderedDict()
         # The attempts besides the one that counts, by number.
         self._history: dict[UUID, dict[int, Attempt]] = {}
+        # Since when the attempts to a subscription have failed, and of which that was told.
+        self._failing: dict[UUID, datetime] = {}
+        self._told: set[UUID] = set()
 
     @property
     def identity(self) -> None:
@@ -59,6 +62,10 @@ class MemoryStore:
         """Adds or replaces subscriptions."""
         new = {one.id: one for one in subscriptions}
         with self._lock:
+            for one in new.values():
+                known = self._subscriptions.get(one.id)
+                if known is not None and one.active and not known.active:
+                    self._recovered(one.id)
             self._subscriptions.update(new)
             self._in_order = None
 
@@ -87,6 +94,7 @@ class MemoryStore:
         """Removes a subscription; tells whether there was one."""
         with self._lock:
             self._in_order = None
+            self._recovered(subscription_id)
             return self._subscriptions.pop(subscription_id, None) is not None
 
     def subscriptions(self) -> Iterator[Subscription]:
@@ -203,6 +211,17 @@ class MemoryStore:
     def close(self) -> None:
         """Holds nothing outside this process."""
 
+    def failing_since(self, subscription_id: UUID) -> datetime | None:
+        """Gives since when every attempt to a subscription has failed, or None."""
+        return self._failing.get(subscription_id)
+
+    def tell_failing(self, subscription_id: UUID) -> bool:
+        """Notes that it is told that a subscription fails; tells whether nobody has before."""
+        with self._lock:
+            new = subscription_id in self._failing and subscription_id not in self._told
+            self._told.update([subscription_id] if new else [])
+            return new
+
     def _known(self, delivery_id: UUID) -> DeliveryRecord | None:
         return self._open.get(delivery_id) or self._ended.get(delivery_id)
 
@@ -228,12 +247,25 @@ class MemoryStore:
 
     def _followed(self, known: DeliveryRecord | None, delivery: DeliveryRecord) -> DeliveryRecord:
         """Gives a delivery as it is kept; the attempt that counted before goes into the history."""
+        self._note_health(known, delivery)
         if known is None:
             return evolve(delivery, accepted_at=delivery.accepted_at or delivery.last.started_at)
         # Otherwise it was taken back.
         if known.last.number > 0 and _weight(delivery) >= _weight(known):
             self._add_to_history(known)
         return evolve(delivery, accepted_at=known.accepted_at)
+
+    def _note_health(self, known: DeliveryRecord | None, delivery: DeliveryRecord) -> None:
+        """Notes whether the subscription of a delivery is failing."""
+        failed_at = _failed_at(delivery)
+        if delivery.state is DeliveryState.DELIVERED:
+            self._recovered(delivery.subscription_id)
+        elif failed_at is not None and (known is None or _is_news(known, delivery)):
+            self._failing.setdefault(delivery.subscription_id, failed_at)
+
+    def _recovered(self, subscription_id: UUID) -> None:
+        self._failing.pop(subscription_id, None)
+        self._told.discard(subscription_id)
 
     def _add_to_history(self, delivery: DeliveryRecord) -> None:
         self._history.setdefault(delivery.id, {})[delivery.last.number] = delivery.last
@@ -242,6 +274,15 @@ class MemoryStore:
 def _weight(delivery: DeliveryRecord) -> tuple[bool, int]:
     """Gives how much a result counts: what was delivered stays delivered, else the latest attempt counts."""
     return delivery.state is DeliveryState.DELIVERED, delivery.last.number
+
+
+def _failed_at(delivery: DeliveryRecord) -> datetime | None:
+    return delivery.last.started_at if delivery.last.receiver_failed else None
+
+
+def _is_news(known: DeliveryRecord, delivery: DeliveryRecord) -> bool:
+    """Tells whether an attempt has ended, and was not only put back in its place."""
+    return delivery.last.number >= known.last.number and _failed_at(delivery) != _failed_at(known)
 
 
 def _place(subscription: Subscription) -> tuple[Origin, int]:

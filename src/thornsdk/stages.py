@@ -312,6 +312,24 @@ class Store(Protocol):
         """Lets go of what it holds. Closing twice does no harm."""
         ...
 
+    def failing_since(self, subscription_id: UUID) -> datetime | None:
+        """Gives since when every attempt to a subscription has failed; None where the latest did not.
+
+        It begins when the first of these attempts did: one that the receiver failed, as
+        `~thornsdk.Attempt.receiver_failed` says. A delivery that arrives ends it, and so does enabling or
+        removing the subscription. It is known from what `record` was told, of attempts that count.
+        """
+        ...
+
+    def tell_failing(self, subscription_id: UUID) -> bool:
+        """Notes that somebody tells how long a subscription has been failing.
+
+        Returns:
+            Whether it is failing, and nobody has told so since that began. Of several processes that ask at
+            once, one is answered yes.
+        """
+        ...
+
 
 @runtime_checkable
 class Observer(Protocol):

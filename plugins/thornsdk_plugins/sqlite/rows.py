@@ -42,7 +42,7 @@ DELIVERY = (
 """The columns that make a delivery, in the order that `delivery` takes."""
 _BODY = 8
 
-STANDING = ("origin", "state", "attempted_at", "due_at", "holder", "number", "attempt")
+STANDING = ("origin", "state", "attempted_at", "due_at", "holder", "number", "attempt", "failed_at")
 """The columns of a delivery that change with each attempt, in the order that `standing` gives."""
 
 DELIVERY_COLUMNS = (
@@ -181,14 +181,16 @@ def delivery_row(delivery: DeliveryRecord) -> Row:
 def standing(delivery: DeliveryRecord) -> Row:
     """Gives what changes of a delivery with each attempt, in the order of `STANDING`."""
     due_at, lease = delivery.next_attempt_at, delivery.lease
+    started_at = moment(delivery.last.started_at)
     return (
         delivery.origin,
         delivery.state.value,
-        moment(delivery.last.started_at),
+        started_at,
         moment(due_at) if due_at else None,
         lease.holder if lease else None,
         delivery.last.number,
         attempt_text(delivery.last),
+        started_at if delivery.last.receiver_failed else None,
     )
 
 

@@ -67,7 +67,8 @@ TABLES = (
         due_at TEXT,
         holder TEXT,
         number INTEGER NOT NULL,
-        attempt TEXT NOT NULL
+        attempt TEXT NOT NULL,
+        failed_at TEXT
     )
     """,
     "CREATE INDEX deliveries_due ON deliveries (due_at, origin) WHERE due_at IS NOT NULL",
@@ -95,6 +96,51 @@ TABLES = (
     BEGIN
         INSERT INTO attempts VALUES (old.id, old.number, old.attempt)
         ON CONFLICT (delivery_id, number) DO UPDATE SET attempt = excluded.attempt;
+    END
+    """,
+    # Since when all attempts to a subscription have failed, and whether that was told. It writes itself too,
+    # and so costs no statement. What is put back in its place, for no attempt was made, changes nothing.
+    """
+    CREATE TABLE failing (
+        subscription_id TEXT PRIMARY KEY,
+        since TEXT NOT NULL,
+        told INTEGER NOT NULL DEFAULT 0
+    ) WITHOUT ROWID
+    """,
+    """
+    CREATE TRIGGER failed_at_first AFTER INSERT ON deliveries WHEN new.failed_at IS NOT NULL
+    BEGIN
+        INSERT INTO failing (subscription_id, since) VALUES (new.subscription_id, new.failed_at)
+        ON CONFLICT (subscription_id) DO NOTHING;
+    END
+    """,
+    """
+    CREATE TRIGGER failed_again AFTER UPDATE OF failed_at ON deliveries
+    WHEN new.failed_at IS NOT NULL AND new.failed_at IS NOT old.failed_at AND new.number >= old.number
+    BEGIN
+        INSERT INTO failing (subscription_id, since) VALUES (new.subscription_id, new.failed_at)
+        ON CONFLICT (subscription_id) DO NOTHING;
+    END
+    """,
+    """
+    CREATE TRIGGER arrived_at_first AFTER INSERT ON deliveries WHEN new.state = 'delivered'
+    BEGIN
+        DELETE FROM failing WHERE subscription_id = new.subscription_id;
+    END
+    """,
+    """
+    CREATE TRIGGER arrived_at_last AFTER UPDATE OF state ON deliveries WHEN new.state = 'delivered'
+    BEGIN
+        DELETE FROM failing WHERE subscription_id = new.subscription_id;
+    END
+    """,
+    # Before, for after a replacement the row that was disabled is there no more.
+    """
+    CREATE TRIGGER enabled BEFORE INSERT ON subscriptions
+    WHEN new.disabled IS NULL
+    AND EXISTS (SELECT 1 FROM subscriptions WHERE id = new.id AND disabled IS NOT NULL)
+    BEGIN
+        DELETE FROM failing WHERE subscription_id = new.id;
     END
     """,
 )

@@ -154,7 +154,9 @@ class SqliteStore:
     def remove(self, subscription_id: UUID) -> bool:
         """Removes a subscription; tells whether there was one."""
         with self._database.transaction() as connection:
-            connection.execute("DELETE FROM patterns WHERE subscription_id = ?", [str(subscription_id)])
+            for table in ("patterns", "failing"):
+                sql = f"DELETE FROM {table} WHERE subscription_id = ?"  # noqa: S608 - the tables are ours
+                connection.execute(sql, [str(subscription_id)])
             gone = connection.execute("DELETE FROM subscriptions WHERE id = ?", [str(subscription_id)])
             return gone.rowcount > 0
 
@@ -293,6 +295,17 @@ class SqliteStore:
         if problem is not None and not records:
             raise problem
         return records
+
+    def failing_since(self, subscription_id: UUID) -> datetime | None:
+        """Gives since when every attempt to a subscription has failed, or None."""
+        sql = "SELECT since FROM failing WHERE subscription_id = ?"
+        found = self._database.rows(sql, [str(subscription_id)])
+        return datetime.fromisoformat(str(found[0][0])) if found else None
+
+    def tell_failing(self, subscription_id: UUID) -> bool:
+        """Notes that it is told that a subscription fails; tells whether nobody has before."""
+        sql = "UPDATE failing SET told = 1 WHERE subscription_id = ? AND told = 0"
+        return self._database.change(sql, [str(subscription_id)]) > 0
 
     def _wanting(self, pattern: str, owner: str | None) -> Iterator[Row]:
         condition, values = ("", (pattern,)) if owner is None else ("AND p.owner = ?", (pattern, owner))

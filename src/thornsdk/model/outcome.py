@@ -37,6 +37,17 @@ class Outcome:
     retry_at: datetime | None = None
 
 
+_NOT_THE_RECEIVERS = frozenset(
+    {
+        Reason.NOT_SERIALIZABLE,
+        Reason.UNSUBSCRIBED,
+        Reason.WORKER_LOST,
+        Reason.NOT_ATTEMPTED,
+        Reason.NOT_QUEUED,
+        Reason.STAGE_FAILED,
+    }
+)
+
 KEPT_ANSWER = 1024
 """How many bytes of an answer's body are kept with an attempt."""
 
@@ -73,3 +84,13 @@ class Attempt:
     timings: Timings | None = None
     address: str | None = None
     answer: bytes = field(default=b"", repr=False)
+
+    @property
+    def receiver_failed(self) -> bool:
+        """Whether the receiver, or the way to it, failed: not the sender, and not by policy."""
+        outcome = self.outcome
+        return (
+            self.number > 0
+            and outcome.kind in {OutcomeKind.RETRY, OutcomeKind.FAILED}
+            and outcome.reason not in _NOT_THE_RECEIVERS
+        )

@@ -33,6 +33,7 @@ FLOORS = {
     "planned": 5,
     "leases": 5,
     "claims": 5,
+    "failing": 5,
     "run": 5,
     "engine": 5,
     "replaying": 5,

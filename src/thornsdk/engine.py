@@ -11,6 +11,7 @@ from attrs import evolve, frozen
 from thornsdk.claims import PAGE, Claim, Due
 from thornsdk.dispatching import Dispatch, Planned, Terms
 from thornsdk.errors import ConfigurationError, StoreDamaged
+from thornsdk.failing import Failing, tell_observers
 from thornsdk.leases import lease_time, time_needed
 from thornsdk.model import (
     Attempt,
@@ -23,6 +24,7 @@ from thornsdk.model import (
     Outcome,
     OutcomeKind,
     Subscription,
+    SubscriptionNotice,
 )
 from thornsdk.planned import Conditions, plan, plan_again, with_problem_of
 from thornsdk.reasons import Reason
@@ -85,6 +87,7 @@ class Engine:
         self._static = sources.static
         self._sources = sources
         self._conditions = conditions
+        self._failing = Failing(self._store, conditions, self._disable)
 
     @property
     def store(self) -> Store:
@@ -236,6 +239,7 @@ class Engine:
         subscription_id: UUID,
         change: Callable[[Subscription], Subscription],
         default: Subscription | None = None,
+        failing_since: datetime | None = None,
     ) -> Subscription | None:
         """Changes a subscription in the store, and tells where that disabled or enabled it.
 
@@ -243,6 +247,7 @@ class Engine:
             subscription_id: Which one.
             change: Gives what becomes of it.
             default: What is changed, and then stored, where the store has none of that id.
+            failing_since: Since when it has been failing, where that is why it is disabled.
 
         Returns:
             What became of it, or None where there was none.
@@ -256,6 +261,8 @@ class Engine:
         changed = self._store.change(subscription_id, noted, default)
         if changed is not None and changed.disabled != before[-1].disabled:
             self._conditions.log.subscription_switched(changed)
+            if not changed.active:
+                tell_observers(_disabled_notice(changed, failing_since), self._conditions)
         return changed
 
     def _wanting(self, audience: Audience) -> dict[UUID, Subscription]:
@@ -386,7 +393,9 @@ class Engine:
     def _settled(self, record: DeliveryRecord, subscription: Subscription) -> None:
         self._keep(record)
         if record.last.outcome.reason is Reason.GONE:
-            self._disable(record, subscription)
+            self._disable(record, subscription, f"answered 410 (gone) to {record.event}")
+        elif record.last.receiver_failed:
+            self._failing.check(record, subscription)
 
     def _keep(self, record: DeliveryRecord) -> None:
         try:
@@ -395,19 +404,30 @@ class Engine:
             # What happened is told even where it cannot be kept.
             self.tell_attempt(record)
 
-    def _disable(self, record: DeliveryRecord, sent_to: Subscription) -> None:
-        def gone(known: Subscription) -> Subscription:
+    def _disable(
+        self, record: DeliveryRecord, sent_to: Subscription, why: str, failing_since: datetime | None = None
+    ) -> None:
+        def off(known: Subscription) -> Subscription:
             # Whoever disabled it before has said why.
             return evolve(known, disabled=why) if known.active else known
 
-        why = f"answered 410 (gone) to {record.event}"
-        if self.change(sent_to.id, gone) is not None:
+        if self.change(sent_to.id, off, failing_since=failing_since) is not None:
             return
         try:
             static = self._static_subscription(record)
         except ConfigurationError:
             static = sent_to  # The callable that gave it broke since.
-        self.change(sent_to.id, gone, static)
+        self.change(sent_to.id, off, static, failing_since=failing_since)
+
+
+def _disabled_notice(subscription: Subscription, failing_since: datetime | None) -> SubscriptionNotice:
+    return SubscriptionNotice(
+        subscription_id=subscription.id,
+        origin=str(subscription.url.origin),
+        owner=subscription.owner,
+        failing_since=failing_since,
+        disabled=subscription.disabled,
+    )
 
 
 def _owed(planned: Planned, now: datetime, reason: Reason, why: str = "") -> DeliveryRecord:

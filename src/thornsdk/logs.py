@@ -8,12 +8,21 @@ string or userinfo in them, and no path either, for a path may be a secret too: 
 import logging
 from collections.abc import Mapping
 from contextlib import suppress
+from datetime import datetime
 from typing import Final, TypeAlias
 
 import structlog
 
 from thornsdk.errors import crash
-from thornsdk.model import Attempt, DeliveryRecord, OutcomeKind, Receipt, ReceiptState, Subscription
+from thornsdk.model import (
+    Attempt,
+    DeliveryRecord,
+    OutcomeKind,
+    Receipt,
+    ReceiptState,
+    Subscription,
+    SubscriptionNotice,
+)
 from thornsdk.timings import Timings
 
 LOGGER: Final = "thornsdk"
@@ -55,6 +64,10 @@ def _timings(timings: Timings) -> dict[str, object]:
 
 def _milliseconds(seconds: float) -> float:
     return round(seconds * 1000, 3)
+
+
+def _text(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat()
 
 
 def result_fields(attempt: Attempt) -> dict[str, object]:
@@ -120,6 +133,17 @@ class DeliveryLog:
             self.tell(logging.INFO, "subscription.enabled", fields)
         else:
             self.tell(logging.WARNING, "subscription.disabled", {**fields, "reason": subscription.disabled})
+
+    def subscription_failing(self, notice: SubscriptionNotice) -> None:
+        """Tells that all attempts to a subscription have failed for long."""
+        fields = {
+            "subscription": str(notice.subscription_id),
+            "origin": notice.origin,
+            "owner": notice.owner,
+            "since": _text(notice.failing_since),
+            "disable_at": _text(notice.disable_at),
+        }
+        self.tell(logging.WARNING, "subscription.failing", fields)
 
     def observer_failed(self, observer: object, problem: Exception) -> None:
         """Tells that an observer raised."""

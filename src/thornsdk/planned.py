@@ -1,6 +1,7 @@
 """From planned deliveries to signed requests."""
 
 from collections.abc import Iterable
+from datetime import timedelta
 
 from attrs import evolve, frozen
 
@@ -37,6 +38,8 @@ class Conditions:
         clock: Tells the time.
         random: Gives the jitter.
         log: Tells what happens.
+        disable_after: How long every attempt to a subscription may fail before it is disabled; None for
+            ever.
     """
 
     pipeline: Pipeline
@@ -45,6 +48,7 @@ class Conditions:
     clock: Clock
     random: Random
     log: DeliveryLog
+    disable_after: timedelta | None = None
 
 
 def plan(dispatch: Dispatch, subscription: Subscription) -> Planned:

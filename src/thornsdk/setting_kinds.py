@@ -194,6 +194,19 @@ def optional(parse: Callable[[Raw], T]) -> Callable[[Raw], T | None]:
     return lambda raw: None if raw is None else parse(raw)
 
 
+def or_none(parse: Callable[[Raw], T]) -> Callable[[Raw], T | None]:
+    """Reads what `parse` reads, or None, which text calls ``none``."""
+    return lambda raw: None if raw is None or raw == "none" else parse(raw)
+
+
+def read_wait(raw: Raw) -> float:
+    """Reads seconds that a wait can have that is one."""
+    number = read_delay(raw)
+    if not number:
+        raise ValueError
+    return number
+
+
 def read_secret(raw: Raw) -> Secret:
     """Reads a secret."""
     return raw if isinstance(raw, Secret) else Secret(read_name(raw))

@@ -2,7 +2,8 @@
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from typing import TypedDict, TypeVar
+from datetime import timedelta
+from typing import TypedDict, TypeVar, cast
 
 import attrs
 from attrs import field, frozen
@@ -15,6 +16,7 @@ from thornsdk.policy.retry import RetryPolicy
 from thornsdk.setting_kinds import (
     Raw,
     optional,
+    or_none,
     read_chunksize,
     read_codecs,
     read_concurrency,
@@ -36,6 +38,7 @@ from thornsdk.setting_kinds import (
     read_switch,
     read_timeout,
     read_validators,
+    read_wait,
 )
 from thornsdk.typing import IPNetwork
 
@@ -68,6 +71,7 @@ class SettingsOptions(TypedDict, total=False):
     retry_max: int | None
     retry_delay: float | None
     retry_schedule: Iterable[float] | None
+    disable_after: float | None
     recipient_validators: Iterable[str | RecipientValidator]
     allow_networks: Iterable[str | IPNetwork]
     block_networks: Iterable[str | IPNetwork]
@@ -188,6 +192,13 @@ class Settings:
         "a list of seconds, each from 0 to 31536000 (a year)",
         "The waits after the first attempt, the second, and so on. By default 5 s, 5 min, 30 min, 2 h, 5 h, "
         "10 h, 14 h, 20 h and 24 h, as the Standard Webhooks specification proposes.",
+    )
+    disable_after: float | None = _setting(
+        cast("float | None", 5 * 24 * 3600.0),
+        or_none(read_wait),
+        "seconds, more than 0 and at most 31536000 (a year), or none",
+        "For how long every attempt to a subscription may fail. At the next one that fails, it is disabled; "
+        "with none, it never is. At half the time, the log and the observers are told.",
     )
     recipient_validators: tuple[RecipientValidator, ...] = _setting(
         (),
@@ -370,6 +381,11 @@ class Settings:
             return RetryPolicy()
         times = 10 if self.retry_max is None else self.retry_max
         return RetryPolicy.fixed(times=times, delay=60.0 if self.retry_delay is None else self.retry_delay)
+
+    @property
+    def disabling_time(self) -> timedelta | None:
+        """How long every attempt to a subscription may fail; None for ever."""
+        return None if self.disable_after is None else timedelta(seconds=self.disable_after)
 
     @property
     def address_rules(self) -> AddressRules:

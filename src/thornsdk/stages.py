@@ -25,6 +25,7 @@ from thornsdk.model import (
     Request,
     Response,
     Subscription,
+    SubscriptionNotice,
 )
 from thornsdk.reasons import Reason
 from thornsdk.typing import Clock, Headers
@@ -333,8 +334,23 @@ class Store(Protocol):
 
 @runtime_checkable
 class Observer(Protocol):
-    """Is told of every attempt: for metrics, traces, or a log of one's own."""
+    """Is told of every attempt: for metrics, traces, or a log of one's own.
+
+    One that is a `~thornsdk.SubscriptionObserver` too is told more.
+    """
 
     def observe(self, record: DeliveryRecord) -> None:
         """Takes note of an attempt, the record's last. What it raises is logged and harms no delivery."""
+        ...
+
+
+@runtime_checkable
+class SubscriptionObserver(Protocol):
+    """Is told of subscriptions too: an observer that has this method besides."""
+
+    def observe_subscription(self, notice: SubscriptionNotice) -> None:
+        """Takes note that a subscription is failing, or was disabled because it is, or because it is gone.
+
+        What it raises is logged and harms no delivery.
+        """
         ...

@@ -536,6 +536,7 @@ class Thorn:
             clock=self._clock,
             random=random,
             log=self._log,
+            disable_after=self.settings.disabling_time,
         )
         sources = Sources(
             store=self._store,

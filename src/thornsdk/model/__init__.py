@@ -3,6 +3,7 @@
 from thornsdk.model.exchange import Exchange, Request, Response
 from thornsdk.model.headers import check_header, check_signed, custom_headers, header_pairs
 from thornsdk.model.message import Audience, Delivery, Message, delivery_id, keyed_message_id
+from thornsdk.model.notice import SubscriptionNotice
 from thornsdk.model.outcome import KEPT_ANSWER, Attempt, Outcome, OutcomeKind
 from thornsdk.model.patterns import EventPattern, check_event_name, covering
 from thornsdk.model.receipt import Receipt, ReceiptState, Tally, tally
@@ -50,6 +51,7 @@ __all__ = [
     "SecretLike",
     "SecretsLike",
     "Subscription",
+    "SubscriptionNotice",
     "Tally",
     "as_patterns",
     "as_secret",

@@ -87,7 +87,7 @@ class Attempt:
 
     @property
     def receiver_failed(self) -> bool:
-        """Whether the receiver, or the way to it, failed: not the sender, and not by policy."""
+        """Whether the receiver or the way to it failed, and not the sender or its policy."""
         outcome = self.outcome
         return (
             self.number > 0

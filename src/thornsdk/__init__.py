@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     )
     from thornsdk.pipeline import Pipeline
     from thornsdk.policy.addresses import AddressRules
+    from thornsdk.policy.breaker import Breaker, BreakerPolicy, BreakerState
     from thornsdk.policy.places import Places
     from thornsdk.policy.plain import Plain, to_plain
     from thornsdk.policy.retry import RetryPolicy
@@ -86,6 +87,9 @@ __all__ = [
     "Audience",
     "Bodies",
     "Body",
+    "Breaker",
+    "BreakerPolicy",
+    "BreakerState",
     "Buffer",
     "Deliverer",
     "Delivery",
@@ -196,6 +200,9 @@ _HOMES = {
     "Pipeline": "thornsdk.pipeline",
     "AddressRules": "thornsdk.policy.addresses",
     "literal_address": "thornsdk.model",
+    "Breaker": "thornsdk.policy.breaker",
+    "BreakerPolicy": "thornsdk.policy.breaker",
+    "BreakerState": "thornsdk.policy.breaker",
     "Places": "thornsdk.policy.places",
     "Plain": "thornsdk.policy.plain",
     "to_plain": "thornsdk.policy.plain",

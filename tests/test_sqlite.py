@@ -18,6 +18,7 @@ from attrs import evolve
 from support.records import MINUTE, NOW, delivery, in_state, owed, subscription, until
 from thornsdk import (
     Audience,
+    Breaker,
     DeliveryFilter,
     DeliveryRecord,
     DeliveryState,
@@ -596,6 +597,7 @@ def plans(store: SqliteStore, read: Callable[[], object]) -> list[str]:
         lambda store: store.next_due(),
         lambda store: store.prune(NOW + MINUTE, 3),
         lambda store: store.failing_since(uuid4()),
+        lambda store: store.change_breaker("https://example.com", lambda known: known),
     ],
 )
 def test_every_read_goes_by_an_index(
@@ -636,6 +638,16 @@ def test_a_row_that_cannot_be_read_is_named_without_what_stands_in_it(path: Path
     assert str(of_delivery.value) == f"the delivery {two.id} {told}"
 
 
+def test_a_breaker_that_cannot_be_read_counts_as_new_and_holds_up_nobody(
+    store: SqliteStore, path: Path
+) -> None:
+    store.change_breaker("https://example.com", lambda known: Breaker(failures=1))
+    raw(path, "UPDATE breakers SET probe = 'hush'")
+    assert store.breakers() == {"https://example.com": Breaker()}
+    store.change_breaker("https://example.com", lambda known: evolve(known, failures=7))
+    assert store.breakers() == {"https://example.com": Breaker(failures=7)}
+
+
 def test_what_is_due_is_found_by_its_time_however_much_is_pending(store: SqliteStore) -> None:
     store.accept(delivery(due=NOW + MINUTE) for _ in range(2000))
     store.accept(delivery(due=NOW) for _ in range(150))
@@ -671,7 +683,8 @@ def spoil(path: Path, *records: DeliveryRecord) -> None:
 
 
 def test_a_due_delivery_that_cannot_be_read_holds_up_no_other(store: SqliteStore, path: Path) -> None:
-    bad, *good = (delivery(due=NOW) for _ in range(4))
+    # By its id, it is the first of what is due.
+    bad, *good = (evolve(delivery(due=NOW), id=UUID(int=number)) for number in range(4))
     store.accept([bad, *good])
     spoil(path, bad)
     claimed = [one.id for one in store.claim_due(NOW, 10, until(NOW + MINUTE))]

@@ -19,6 +19,7 @@ from support.records import MINUTE, NOW, delivery, in_state, lost, owed, subscri
 from thornsdk import (
     Attempt,
     Audience,
+    Breaker,
     DeliveryFilter,
     DeliveryRecord,
     DeliveryState,
@@ -875,3 +876,53 @@ def test_a_failing_is_to_be_told_once_until_it_ends(store: Store) -> None:
         told = [store.tell_failing(one.subscription_id) for _ in range(2)]
         assert told == [True, False]
         store.record(attempted(evolve(one, id=uuid4()), number + 1, ARRIVED))
+
+
+# What is held back, and the circuit breakers of origins
+
+
+def test_a_delivery_that_is_held_back_says_why_until_it_is_claimed(store: Store) -> None:
+    one = attempted(delivery(), 1, AGAIN)
+    store.record(evolve(one, held=Reason.ORIGIN_PAUSED))
+    (claimed,) = store.claim_due(NOW + MINUTE, 1, lambda known: evolve(lost(known, NOW), held=None))
+    assert claimed.held is Reason.ORIGIN_PAUSED
+    found = store.delivery(one.id)
+    assert found is not None
+    assert found.held is None
+
+
+OPEN = Breaker(failures=3, pause=60.0, until=NOW + MINUTE)
+ORIGIN = "https://example.com"
+
+
+@pytest.mark.parametrize("breaker", [Breaker(failures=1), OPEN, evolve(OPEN, probe=uuid4())])
+def test_a_breaker_is_given_as_it_was_left(breaker: Breaker, store: Store) -> None:
+    assert store.change_breaker(ORIGIN, lambda known: breaker) == breaker
+    assert store.breakers() == {ORIGIN: breaker}
+    assert store.change_breaker(ORIGIN, lambda known: known) == breaker
+    assert store.change_breaker("https://other.example", lambda known: known) == Breaker()
+
+
+def test_a_breaker_of_which_nothing_bad_is_known_is_not_kept(store: Store) -> None:
+    store.change_breaker(ORIGIN, lambda known: OPEN)
+    assert store.change_breaker(ORIGIN, lambda known: Breaker()) == Breaker()
+    assert store.breakers() == {}
+
+
+def test_of_many_that_change_a_breaker_at_once_none_is_lost(store: Store) -> None:
+    def fail(_: int) -> Breaker:
+        return store.change_breaker(ORIGIN, lambda known: evolve(known, failures=known.failures + 1))
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(fail, range(40)))
+    assert store.breakers() == {ORIGIN: Breaker(failures=40)}
+
+
+def test_a_change_of_a_breaker_that_breaks_changes_nothing(store: Store) -> None:
+    def breaks(known: Breaker) -> Breaker:
+        raise KeyError
+
+    store.change_breaker(ORIGIN, lambda known: OPEN)
+    with pytest.raises(KeyError):
+        store.change_breaker(ORIGIN, breaks)
+    assert store.breakers() == {ORIGIN: OPEN}

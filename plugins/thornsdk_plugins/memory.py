@@ -2,7 +2,7 @@
 
 import threading
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from heapq import nsmallest
 from operator import itemgetter
@@ -13,6 +13,7 @@ from attrs import evolve
 from thornsdk import (
     Attempt,
     Audience,
+    Breaker,
     DeliveryFilter,
     DeliveryRecord,
     DeliveryState,
@@ -53,6 +54,7 @@ class MemoryStore:
         # Since when the attempts to a subscription have failed, and of which that was told.
         self._failing: dict[UUID, datetime] = {}
         self._told: set[UUID] = set()
+        self._breakers: dict[str, Breaker] = {}
 
     @property
     def identity(self) -> None:
@@ -221,6 +223,20 @@ class MemoryStore:
             new = subscription_id in self._failing and subscription_id not in self._told
             self._told.update([subscription_id] if new else [])
             return new
+
+    def breakers(self) -> Mapping[str, Breaker]:
+        """Gives the circuit breakers of which something bad is known."""
+        with self._lock:
+            return dict(self._breakers)
+
+    def change_breaker(self, origin: str, change: Callable[[Breaker], Breaker]) -> Breaker:
+        """Changes the circuit breaker of an origin in one step."""
+        with self._lock:
+            changed = change(self._breakers.get(origin, Breaker()))
+            self._breakers[origin] = changed
+            if changed == Breaker():
+                del self._breakers[origin]
+            return changed
 
     def _known(self, delivery_id: UUID) -> DeliveryRecord | None:
         return self._open.get(delivery_id) or self._ended.get(delivery_id)

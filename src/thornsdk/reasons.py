@@ -66,5 +66,7 @@ class Reason(StrEnum):
     """No attempt was made yet: the message was accepted, and its deliveries are due."""
     NOT_QUEUED = "not_queued"
     """No attempt was made yet: the broker could not take the message, and the store did."""
+    ORIGIN_PAUSED = "origin_paused"
+    """No attempt was made yet: the origin kept failing, and is paused."""
     STAGE_FAILED = "stage_failed"
     """A stage raised an error that is not one of ours, or lost the request: a defect in a plugin."""

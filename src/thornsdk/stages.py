@@ -8,7 +8,7 @@ A class need not inherit from these, but a transport that does gets `Transport.s
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Protocol, runtime_checkable
 from uuid import UUID
@@ -27,6 +27,7 @@ from thornsdk.model import (
     Subscription,
     SubscriptionNotice,
 )
+from thornsdk.policy.breaker import Breaker
 from thornsdk.reasons import Reason
 from thornsdk.typing import Clock, Headers
 
@@ -328,6 +329,23 @@ class Store(Protocol):
         Returns:
             Whether it is failing, and nobody has told so since that began. Of several processes that ask at
             once, one is answered yes.
+        """
+        ...
+
+    def breakers(self) -> Mapping[str, Breaker]:
+        """Gives the circuit breakers by origin: those of which something bad is known."""
+        ...
+
+    def change_breaker(self, origin: str, change: Callable[[Breaker], Breaker]) -> Breaker:
+        """Changes the circuit breaker of an origin in one step: what others do meanwhile is not lost.
+
+        Args:
+            origin: Scheme, host and port as text.
+            change: Gives what becomes of it; ``Breaker()`` need not be kept. It is called while the store is
+                locked, so it must not use the store.
+
+        Returns:
+            What became of it.
         """
         ...
 

@@ -12,6 +12,7 @@ from attrs import astuple, fields
 
 from thornsdk import (
     Attempt,
+    Breaker,
     DeliveryRecord,
     Lease,
     OldSecret,
@@ -37,12 +38,12 @@ SUBSCRIPTION = (
 
 DELIVERY = (
     "deliveries.id, deliveries.message_id, event, sender, owner, subscription_id, origin, "
-    "deliveries.content_type, body, accepted_at, due_at, holder, attempt"
+    "deliveries.content_type, body, accepted_at, due_at, holder, held, attempt"
 )
 """The columns that make a delivery, in the order that `delivery` takes."""
 _BODY = 8
 
-STANDING = ("origin", "state", "attempted_at", "due_at", "holder", "number", "attempt", "failed_at")
+STANDING = ("origin", "state", "attempted_at", "due_at", "holder", "number", "attempt", "failed_at", "held")
 """The columns of a delivery that change with each attempt, in the order that `standing` gives."""
 
 DELIVERY_COLUMNS = (
@@ -144,7 +145,7 @@ def delivery(row: Row) -> DeliveryRecord:
     with _readable(f"delivery {row[0]!s}"):
         text = cast("list[str]", row)
         identity, message_id, event, sender, owner, subscription_id, origin, content_type = text[:_BODY]
-        accepted_at, due_at, holder, last = text[_BODY + 1 :]
+        accepted_at, due_at, holder, held, last = text[_BODY + 1 :]
         record = DeliveryRecord(
             id=UUID(identity),
             message_id=UUID(message_id),
@@ -158,6 +159,7 @@ def delivery(row: Row) -> DeliveryRecord:
             last=_attempt(last),
             accepted_at=datetime.fromisoformat(accepted_at),
             lease=Lease(holder) if holder else None,
+            held=Reason(held) if held else None,
         )
         due = datetime.fromisoformat(due_at) if due_at else None
         return record if due is None or due == record.next_attempt_at else record.due_at(due)
@@ -191,7 +193,38 @@ def standing(delivery: DeliveryRecord) -> Row:
         delivery.last.number,
         attempt_text(delivery.last),
         started_at if delivery.last.receiver_failed else None,
+        delivery.held.value if delivery.held else None,
     )
+
+
+BREAKER = "origin, failures, pause, until, probe"
+"""The columns that make a circuit breaker, in the order that `breaker` takes."""
+
+
+def breaker_row(origin: str, breaker: Breaker) -> Row:
+    """Gives the row of a circuit breaker, in the order of `BREAKER`."""
+    return (
+        origin,
+        breaker.failures,
+        breaker.pause,
+        moment(breaker.until) if breaker.until else None,
+        str(breaker.probe) if breaker.probe else None,
+    )
+
+
+def breaker(row: Row) -> Breaker:
+    """Gives the circuit breaker of a row of `BREAKER`; one that cannot be read counts as new."""
+    _, failures, pause, until, probe = row
+    try:
+        return Breaker(
+            failures=int(cast("int", failures)),
+            pause=float(cast("float", pause)),
+            until=datetime.fromisoformat(str(until)) if until else None,
+            probe=UUID(str(probe)) if probe else None,
+        )
+    except ValueError:
+        # No delivery should wait for somebody to mend that: it comes to be known again.
+        return Breaker()
 
 
 def attempt_text(attempt: Attempt) -> str:

@@ -68,7 +68,8 @@ TABLES = (
         holder TEXT,
         number INTEGER NOT NULL,
         attempt TEXT NOT NULL,
-        failed_at TEXT
+        failed_at TEXT,
+        held TEXT
     )
     """,
     "CREATE INDEX deliveries_due ON deliveries (due_at, origin) WHERE due_at IS NOT NULL",
@@ -142,5 +143,15 @@ TABLES = (
     BEGIN
         DELETE FROM failing WHERE subscription_id = new.id;
     END
+    """,
+    # The circuit breakers of origins of which something bad is known.
+    """
+    CREATE TABLE breakers (
+        origin TEXT PRIMARY KEY,
+        failures INTEGER NOT NULL,
+        pause REAL NOT NULL,
+        until TEXT,
+        probe TEXT
+    ) WITHOUT ROWID
     """,
 )

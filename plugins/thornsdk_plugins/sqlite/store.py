@@ -3,7 +3,7 @@
 import heapq
 import sqlite3
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby
 from operator import itemgetter
@@ -11,7 +11,16 @@ from pathlib import Path
 from typing import Self, cast
 from uuid import UUID
 
-from thornsdk import Attempt, Audience, DeliveryFilter, DeliveryRecord, Pruned, Subscription, covering
+from thornsdk import (
+    Attempt,
+    Audience,
+    Breaker,
+    DeliveryFilter,
+    DeliveryRecord,
+    Pruned,
+    Subscription,
+    covering,
+)
 from thornsdk.errors import ConfigurationError, StoreDamaged
 from thornsdk_plugins.sqlite import rows, searches
 from thornsdk_plugins.sqlite.database import BUSY_SECONDS, Database
@@ -72,6 +81,8 @@ _NEW = f"""
 _NEXT_DUE = """
     SELECT due_at FROM deliveries INDEXED BY deliveries_due WHERE due_at IS NOT NULL ORDER BY due_at LIMIT 1
 """
+_BREAKERS = f"SELECT {rows.BREAKER} FROM breakers"  # noqa: S608 - the columns are ours
+_PUT_BREAKER = "INSERT OR REPLACE INTO breakers VALUES (?, ?, ?, ?, ?)"
 _UNREADABLE_FOR = timedelta(hours=1)
 
 
@@ -306,6 +317,23 @@ class SqliteStore:
         """Notes that it is told that a subscription fails; tells whether nobody has before."""
         sql = "UPDATE failing SET told = 1 WHERE subscription_id = ? AND told = 0"
         return self._database.change(sql, [str(subscription_id)]) > 0
+
+    def breakers(self) -> Mapping[str, Breaker]:
+        """Gives the circuit breakers of which something bad is known."""
+        found = self._database.rows(_BREAKERS)
+        return {str(row[0]): rows.breaker(row) for row in found}
+
+    def change_breaker(self, origin: str, change: Callable[[Breaker], Breaker]) -> Breaker:
+        """Changes the circuit breaker of an origin in one transaction."""
+        with self._database.transaction() as connection:
+            found = connection.execute(f"{_BREAKERS} WHERE origin = ?", [origin]).fetchone()
+            known = Breaker() if found is None else rows.breaker(found)
+            changed = change(known)
+            if changed == Breaker():
+                connection.execute("DELETE FROM breakers WHERE origin = ?", [origin])
+            elif changed != known:
+                connection.execute(_PUT_BREAKER, rows.breaker_row(origin, changed))
+        return changed
 
     def _wanting(self, pattern: str, owner: str | None) -> Iterator[Row]:
         condition, values = ("", (pattern,)) if owner is None else ("AND p.owner = ?", (pattern, owner))

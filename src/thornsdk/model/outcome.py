@@ -44,6 +44,7 @@ _NOT_THE_RECEIVERS = frozenset(
         Reason.WORKER_LOST,
         Reason.NOT_ATTEMPTED,
         Reason.NOT_QUEUED,
+        Reason.ORIGIN_PAUSED,
         Reason.STAGE_FAILED,
     }
 )

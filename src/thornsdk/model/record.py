@@ -125,6 +125,8 @@ class DeliveryRecord:
         owner: The tenant that the subscription belonged to when the delivery was made, or None.
         accepted_at: When the store was first told of it; None where that was not read from a store.
         lease: Who attempts it now, and until when nobody else does; None while nobody does.
+        held: Why it is held back until it is due, without an attempt: `Reason.ORIGIN_PAUSED`. None where it
+            is not, but waits for the time of its next attempt.
     """
 
     id: UUID
@@ -139,6 +141,7 @@ class DeliveryRecord:
     owner: str | None = None
     accepted_at: datetime | None = None
     lease: Lease | None = None
+    held: Reason | None = None
 
     @classmethod
     def of(cls, delivery: Delivery, attempt: Attempt) -> "DeliveryRecord":

@@ -32,6 +32,7 @@ FLOORS = {
     "logs": 5,
     "planned": 5,
     "leases": 5,
+    "breakers": 5,
     "claims": 5,
     "failing": 5,
     "run": 5,

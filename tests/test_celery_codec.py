@@ -90,7 +90,7 @@ resumes = st.builds(
 def records(draw: st.DrawFn) -> DeliveryRecord:
     """What is known of a delivery that is due again, as far as a worker needs it."""
     outcome = Outcome(OutcomeKind.RETRY, draw(st.sampled_from(Reason)), draw(moments))
-    number = draw(st.integers(1, 20))
+    number = draw(st.integers(0, 20))
     return DeliveryRecord(
         id=draw(st.uuids()),
         message_id=draw(st.uuids()),
@@ -276,6 +276,13 @@ def test_a_binary_body_with_characters_that_do_not_belong_there_is_refused() -> 
 def test_an_attempt_before_the_first_is_refused(number: int) -> None:
     document, read = KINDS["batch"]
     refusal(read, {**document, "number": number})
+
+
+def test_a_delivery_cannot_have_been_attempted_less_than_never() -> None:
+    document, read = KINDS["retry"]
+    changed = travelled(document)
+    changed["delivery"]["number"] = -1
+    refusal(read, changed)
 
 
 def test_a_time_limit_that_is_no_number_is_refused() -> None:

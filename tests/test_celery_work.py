@@ -311,6 +311,29 @@ def test_a_subscription_that_was_removed_meanwhile_gets_nothing(
     assert endpoint.seen == []
 
 
+@pytest.mark.parametrize(("store", "task"), [(None, "resume"), ("memory", "retry")])
+def test_what_is_held_back_for_a_paused_origin_is_published_for_the_end_of_the_pause(
+    store: str | None,
+    task: str,
+    open_endpoint: OpenEndpoint,
+    open_worker: OpenWorker,
+    clock: FakeClock,
+) -> None:
+    endpoint = open_endpoint(in_turn(answers(500), answers(200)))
+    options: dict[str, Any] = {} if store is None else {"store": store}
+    subscribers = {EVENT: [f"{endpoint.url}/{n}" for n in range(3)]}
+    options |= {"subscribers": subscribers, "secret": "s"}
+    worker = open_worker(endpoint, breaker_failures=1, concurrency=1, **options)
+    (batch,) = worker.fanned_out()
+    _, *held = sorted(worker.do(batch), key=eta)
+    assert len(endpoint.seen) == 1
+    assert [(one.task, eta(one)) for one in held] == [(f"thornsdk.{task}", later(clock, 60))] * 2
+    clock.advance(60)
+    assert [worker.do(one) for one in held] == [[], []]
+    numbers = sorted(one.last.number for one in worker.records().values() if one.last.status == 200)
+    assert numbers == [1, 1]
+
+
 # Batches whose worker died
 
 

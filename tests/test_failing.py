@@ -1,6 +1,5 @@
 """Subscriptions whose attempts all fail: warned of at half the time, disabled at the end of it."""
 
-from collections.abc import Iterable, Iterator
 from datetime import timedelta
 
 import pytest
@@ -11,13 +10,13 @@ from support.stages import (
     BrokenObserver,
     ProgrammedTransport,
     RecordingObserver,
+    TimedTransport,
     make_pipeline,
     make_subscription,
     says_status,
 )
 from thornsdk import (
     DeliveryRecord,
-    Exchange,
     Observer,
     Reason,
     Request,
@@ -27,7 +26,6 @@ from thornsdk import (
     SubscriptionNotice,
     SubscriptionObserver,
     Thorn,
-    exchange,
 )
 from thornsdk.errors import TransportError
 from thornsdk_plugins.memory import MemoryStore
@@ -56,7 +54,7 @@ class House:
         self.clock = FakeClock()
         self.store: Store = MemoryStore()
         self.answers = says_status(503)
-        self.transport = ProgrammedTransport(self.answer_all)
+        self.transport = TimedTransport(self.answer, self.clock)
         pipeline = make_pipeline([self.transport], store=self.store, observers=observers)
         settings = Settings.from_mapping({"THORN_RETRY": False, **options})
         self.thorn = Thorn(settings=settings, pipeline=pipeline, clock=self.clock)
@@ -64,10 +62,8 @@ class House:
         self.subscription = make_subscription(owner="acme")
         self.store.put([self.subscription])
 
-    def answer_all(self, requests: Iterable[Request]) -> Iterator[Exchange]:
-        for one in requests:
-            self.transport.requests.append(one)
-            yield exchange(self.answers, one, clock=self.clock)
+    def answer(self, request: Request) -> Response:
+        return self.answers(request)
 
     def send(self, after: float = 0.0) -> None:
         self.clock.advance(after)

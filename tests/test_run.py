@@ -225,7 +225,7 @@ def test_many_that_are_refused_in_a_row_are_not_kept_until_the_end() -> None:
 
     def count_planned() -> Iterator[Planned]:
         nonlocal waiting, most
-        for number in range(1, 1001):
+        for number in range(1, 10_001):
             waiting += 1
             most = max(most, waiting)
             yield plan(make_subscription(number, url="https://10.0.0.1/"))
@@ -233,7 +233,7 @@ def test_many_that_are_refused_in_a_row_are_not_kept_until_the_end() -> None:
     for record in run(RecordingTransport(), count_planned()):
         assert record.kind is OutcomeKind.BLOCKED
         waiting -= 1
-    assert (waiting, most) == (0, 100)
+    assert (waiting, most) == (0, 1000)
 
 
 def refuses(url: URL) -> None:

@@ -107,6 +107,7 @@ class Planned:
         terms: The terms on which it is attempted.
         problem: Why its payload cannot be written, or None.
         lost: Whether the attempt before this one was lost with the process that made it.
+        known: What is known of it from before; None for a new one.
     """
 
     delivery: Delivery
@@ -114,6 +115,7 @@ class Planned:
     terms: Terms
     problem: SerializationError | None = None
     lost: bool = False
+    known: DeliveryRecord | None = None
 
 
 class Deliverer(Protocol):

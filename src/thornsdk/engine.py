@@ -8,6 +8,7 @@ from uuid import UUID
 
 from attrs import evolve, frozen
 
+from thornsdk.breakers import Breakers
 from thornsdk.claims import PAGE, Claim, Due
 from thornsdk.dispatching import Dispatch, Planned, Terms
 from thornsdk.errors import ConfigurationError, StoreDamaged
@@ -26,7 +27,7 @@ from thornsdk.model import (
     Subscription,
     SubscriptionNotice,
 )
-from thornsdk.planned import Conditions, plan, plan_again, with_problem_of
+from thornsdk.planned import Conditions, held_back, plan, plan_again, with_problem_of
 from thornsdk.reasons import Reason
 from thornsdk.run import Run
 from thornsdk.stages import Store
@@ -87,6 +88,7 @@ class Engine:
         self._static = sources.static
         self._sources = sources
         self._conditions = conditions
+        self._breakers = Breakers(self._store, conditions)
         self._failing = Failing(self._store, conditions, self._disable)
 
     @property
@@ -122,6 +124,10 @@ class Engine:
 
     def attempt(self, planned: Iterable[Planned]) -> Iterator[DeliveryRecord]:
         """Attempts each delivery, and gives each result when it is known."""
+        return Run(self._conditions, self._settled, self._held).attempt(planned)
+
+    def attempt_anyway(self, planned: Iterable[Planned]) -> Iterator[DeliveryRecord]:
+        """Attempts each delivery, though its origin may be paused: somebody has asked for it."""
         return Run(self._conditions, self._settled).attempt(planned)
 
     def resume(
@@ -164,7 +170,7 @@ class Engine:
             outcome=Outcome(OutcomeKind.RETRY, reason, until),
             detail="the process that made the attempt has not told what came of it",
         )
-        return evolve(record, last=attempt, lease=Lease(self._sources.holder()))
+        return evolve(record, last=attempt, lease=Lease(self._sources.holder()), held=None)
 
     def keep(self, dispatch: Dispatch, why: str) -> Iterator[DeliveryRecord]:
         """Puts the deliveries of a message into the store, due now, without an attempt."""
@@ -215,6 +221,7 @@ class Engine:
             return self._prepared(record, self.subscription, terms_of(record))
 
         begin = self.clock()
+        self._breakers.refresh()
 
         def take(claim: Callable[[DeliveryRecord], DeliveryRecord]) -> list[DeliveryRecord]:
             return [] if stop() else self._store.claim_due(begin, PAGE, claim)
@@ -390,8 +397,24 @@ class Engine:
         self._keep(settled)
         return settled
 
+    def _held(self, planned: Planned) -> DeliveryRecord | None:
+        """Holds a delivery back whose origin is paused, and gives what is then known of it."""
+        if planned.problem is not None:
+            return None  # It fails without a request.
+        until = self._breakers.put_off(planned)
+        if until is None:
+            return None
+        record = held_back(planned, until, self.clock())
+        if planned.known is None:
+            self._store.accept([record])
+        else:
+            self._put_back(record)
+        self._failing.check(record, planned.delivery.subscription)
+        return record
+
     def _settled(self, record: DeliveryRecord, subscription: Subscription) -> None:
         self._keep(record)
+        self._breakers.settled(record)
         if record.last.outcome.reason is Reason.GONE:
             self._disable(record, subscription, f"answered 410 (gone) to {record.event}")
         elif record.last.receiver_failed:

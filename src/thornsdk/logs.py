@@ -23,6 +23,7 @@ from thornsdk.model import (
     Subscription,
     SubscriptionNotice,
 )
+from thornsdk.policy.breaker import Breaker
 from thornsdk.timings import Timings
 
 LOGGER: Final = "thornsdk"
@@ -144,6 +145,20 @@ class DeliveryLog:
             "disable_at": _text(notice.disable_at),
         }
         self.tell(logging.WARNING, "subscription.failing", fields)
+
+    def origin_paused(self, record: DeliveryRecord, breaker: Breaker) -> None:
+        """Tells that nothing more is sent to an origin for a while; the record is of the last straw."""
+        fields = {
+            "origin": record.origin,
+            "failures": breaker.failures,
+            "reason": str(record.last.outcome.reason),
+            "until": _text(breaker.until),
+        }
+        self.tell(logging.WARNING, "origin.paused", fields)
+
+    def origin_resumed(self, origin: str) -> None:
+        """Tells that an origin that was paused is sent to again."""
+        self.tell(logging.INFO, "origin.resumed", {"origin": origin})
 
     def observer_failed(self, observer: object, problem: Exception) -> None:
         """Tells that an observer raised."""

@@ -1,16 +1,27 @@
 """From planned deliveries to signed requests."""
 
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from thornsdk.dispatching import Bodies, Dispatch, Planned, RecipientValidator, Terms
 from thornsdk.errors import RecipientRefused, SerializationError, crash
 from thornsdk.logs import DeliveryLog
-from thornsdk.model import URL, Delivery, DeliveryRecord, Request, Subscription, check_signed
+from thornsdk.model import (
+    URL,
+    Attempt,
+    Delivery,
+    DeliveryRecord,
+    Outcome,
+    OutcomeKind,
+    Request,
+    Subscription,
+    check_signed,
+)
 from thornsdk.pipeline import Pipeline
 from thornsdk.policy.addresses import AddressRules
+from thornsdk.policy.breaker import BreakerPolicy
 from thornsdk.policy.signatures import HOOK_DELIVERY, HOOK_EVENT, HOOK_SUBSCRIPTION
 from thornsdk.reasons import Reason
 from thornsdk.stages import Transport
@@ -40,6 +51,7 @@ class Conditions:
         log: Tells what happens.
         disable_after: How long every attempt to a subscription may fail before it is disabled; None for
             ever.
+        breaker: When an origin that keeps failing is paused.
     """
 
     pipeline: Pipeline
@@ -49,6 +61,7 @@ class Conditions:
     random: Random
     log: DeliveryLog
     disable_after: timedelta | None = None
+    breaker: BreakerPolicy = field(factory=BreakerPolicy)
 
 
 def plan(dispatch: Dispatch, subscription: Subscription) -> Planned:
@@ -86,6 +99,7 @@ def plan_again(record: DeliveryRecord, subscription: Subscription, terms: Terms)
         terms=terms,
         problem=SerializationError("$", "it could not be written when it was sent") if unwritten else None,
         lost=last is Reason.WORKER_LOST,
+        known=record,
     )
 
 
@@ -95,6 +109,24 @@ def with_problem_of(dispatch: Dispatch, planned: Planned) -> Planned:
         return planned
     _, problem = _parts(dispatch.bodies, planned.delivery.content_type)
     return evolve(planned, problem=problem)
+
+
+def held_back(planned: Planned, until: datetime, now: datetime) -> DeliveryRecord:
+    """Gives what is true of a delivery that is not attempted because its origin is paused.
+
+    The number of its latest attempt stays as it is, and so does what came of that.
+
+    Args:
+        planned: The delivery.
+        until: When it is due.
+        now: When it was held back.
+    """
+    known = planned.known or DeliveryRecord.of(planned.delivery, _before(planned, until, now))
+    if known.last.number == 0:
+        outcome = Outcome(OutcomeKind.RETRY, Reason.ORIGIN_PAUSED, until)
+        known = evolve(known, last=evolve(known.last, outcome=outcome))
+    origin = str(planned.delivery.subscription.url.origin)
+    return evolve(known.due_at(until), origin=origin, lease=None, held=Reason.ORIGIN_PAUSED)
 
 
 def build_request(planned: Planned, transport: Transport, conditions: Conditions) -> Request:
@@ -151,6 +183,13 @@ def check_recipient(
 def _parts(bodies: Bodies, content_type: str) -> tuple[bytes, SerializationError | None]:
     written = bodies.in_type(content_type)
     return (written, None) if isinstance(written, bytes) else (b"", written)
+
+
+def _before(planned: Planned, until: datetime, now: datetime) -> Attempt:
+    """Gives the attempt before the one that is planned, of which the store knows nothing."""
+    reason = Reason.WORKER_LOST if planned.lost else Reason.NOT_ATTEMPTED
+    outcome = Outcome(OutcomeKind.RETRY, reason, until)
+    return Attempt(number=planned.number - 1, started_at=now, duration=0.0, outcome=outcome)
 
 
 def _signed(delivery: Delivery, conditions: Conditions) -> list[tuple[str, str]]:

@@ -53,7 +53,7 @@ class Replays:
             raise NotFound(
                 f"the subscription of the delivery, {record.subscription_id}, is removed or disabled"
             )
-        (result,) = self._engine.attempt([self._plan(record, subscription, new_id=new_id)])
+        (result,) = self._engine.attempt_anyway([self._plan(record, subscription, new_id=new_id)])
         return result
 
     def all(self, wanted: DeliveryFilter, *, new_ids: bool) -> Iterator[DeliveryRecord]:
@@ -76,7 +76,7 @@ class Replays:
 
         states = ENDED if wanted.states is None else wanted.states & ENDED
         found = self._engine.store.deliveries(evolve(wanted, states=states))
-        return Due(_each_once(found, self._engine.clock()), prepare).results(self._engine.attempt)
+        return Due(_each_once(found, self._engine.clock()), prepare).results(self._engine.attempt_anyway)
 
     def _plan(self, record: DeliveryRecord, subscription: Subscription, *, new_id: bool) -> Planned:
         number = 1 if new_id else self._last_number(record) + 1

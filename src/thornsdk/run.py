@@ -27,8 +27,18 @@ from thornsdk.stages import Transport
 Settle: TypeAlias = Callable[[DeliveryRecord, Subscription], None]
 """Takes a result down, and what it was sent to."""
 
-_PAUSE = 100
-"""After how many deliveries that could not be sent they are settled."""
+Hold: TypeAlias = Callable[[Planned], DeliveryRecord | None]
+"""Holds a delivery back that must not be attempted now, and gives what is then known of it; or None."""
+
+_PAUSE = 1000
+"""After how many deliveries in a row that are not sent they are given.
+
+Then nothing more is sent until what is in flight has ended.
+"""
+
+
+def hold_nothing(planned: Planned) -> None:
+    """Lets every delivery through."""
 
 
 class Run:
@@ -41,10 +51,12 @@ class Run:
     Args:
         conditions: What every attempt has in common.
         settle: Takes each result down: in store, log and observers.
+        hold: Is asked about each delivery before it is attempted.
     """
 
-    def __init__(self, conditions: Conditions, settle: Settle) -> None:
+    def __init__(self, conditions: Conditions, settle: Settle, hold: Hold = hold_nothing) -> None:
         self._conditions = conditions
+        self._hold = hold
         self._settle_record = settle
         self._in_flight: dict[UUID, Planned] = {}
         self._never_sent: deque[DeliveryRecord] = deque()
@@ -107,6 +119,8 @@ class Run:
             yield from self._settle_lost(cause)
 
     def _request(self, transport: Transport, planned: Planned) -> Request | None:
+        if self._is_held(planned):
+            return None
         try:
             request = build_request(planned, transport, self._conditions)
         except Exception as exc:
@@ -114,6 +128,16 @@ class Run:
             return None
         self._in_flight[request.id] = planned
         return request
+
+    def _is_held(self, planned: Planned) -> bool:
+        try:
+            held = self._hold(planned)
+        except Exception as exc:
+            self._broken = self._broken or exc
+            return True
+        if held is not None:
+            self._never_sent.append(held)
+        return held is not None
 
     def _settle(self, transport: Transport, exchange: Exchange) -> DeliveryRecord | None:
         planned = self._in_flight.pop(exchange.request.id, None)

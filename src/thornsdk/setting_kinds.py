@@ -10,6 +10,7 @@ from typing import TypeAlias, TypeVar, cast
 from thornsdk.dispatching import RecipientValidator
 from thornsdk.errors import crash
 from thornsdk.model import URL, Secret
+from thornsdk.policy.breaker import LONGEST_PAUSE
 from thornsdk.policy.retry import MAX_WAIT
 from thornsdk.typing import IPNetwork
 
@@ -203,6 +204,14 @@ def read_wait(raw: Raw) -> float:
     """Reads seconds that a wait can have that is one."""
     number = read_delay(raw)
     if not number:
+        raise ValueError
+    return number
+
+
+def read_pause(raw: Raw) -> float:
+    """Reads seconds that a pause can have."""
+    number = read_wait(raw)
+    if number > LONGEST_PAUSE:
         raise ValueError
     return number
 

@@ -12,6 +12,7 @@ from thornsdk.dispatching import RecipientValidator, Terms
 from thornsdk.errors import SettingError, ThornError
 from thornsdk.model import JSON, Secret
 from thornsdk.policy.addresses import WEB_PORTS, AddressRules
+from thornsdk.policy.breaker import BreakerPolicy
 from thornsdk.policy.retry import RetryPolicy
 from thornsdk.setting_kinds import (
     Raw,
@@ -29,6 +30,7 @@ from thornsdk.setting_kinds import (
     read_name,
     read_names,
     read_networks,
+    read_pause,
     read_ports,
     read_proxy,
     read_schedule,
@@ -72,6 +74,8 @@ class SettingsOptions(TypedDict, total=False):
     retry_delay: float | None
     retry_schedule: Iterable[float] | None
     disable_after: float | None
+    breaker_failures: int
+    breaker_pause: float
     recipient_validators: Iterable[str | RecipientValidator]
     allow_networks: Iterable[str | IPNetwork]
     block_networks: Iterable[str | IPNetwork]
@@ -199,6 +203,20 @@ class Settings:
         "seconds, more than 0 and at most 31536000 (a year), or none",
         "For how long every attempt to a subscription may fail. At the next one that fails, it is disabled; "
         "with none, it never is. At half the time, the log and the observers are told.",
+    )
+    breaker_failures: int = _setting(
+        10,
+        read_count,
+        "a whole number from 0 to 1000",
+        "After how many attempts in a row an origin is paused that fail with a timeout, without a "
+        "connection, or with a 5xx. With 0, none ever is.",
+    )
+    breaker_pause: float = _setting(
+        60.0,
+        read_pause,
+        "seconds, more than 0 and at most 3600",
+        "For how long it is paused at first. Then one delivery is let through; if that fails, the next pause "
+        "is twice as long, up to an hour.",
     )
     recipient_validators: tuple[RecipientValidator, ...] = _setting(
         (),
@@ -381,6 +399,11 @@ class Settings:
             return RetryPolicy()
         times = 10 if self.retry_max is None else self.retry_max
         return RetryPolicy.fixed(times=times, delay=60.0 if self.retry_delay is None else self.retry_delay)
+
+    @property
+    def breaker_policy(self) -> BreakerPolicy:
+        """The policy that the ``THORN_BREAKER_*`` settings make."""
+        return BreakerPolicy(self.breaker_failures, self.breaker_pause)
 
     @property
     def disabling_time(self) -> timedelta | None:

@@ -537,6 +537,7 @@ class Thorn:
             random=random,
             log=self._log,
             disable_after=self.settings.disabling_time,
+            breaker=self.settings.breaker_policy,
         )
         sources = Sources(
             store=self._store,

@@ -36,7 +36,7 @@ from thornsdk import (
     to_plain,
 )
 from thornsdk.errors import DispatchError
-from thornsdk.typing import Headers
+from thornsdk.typing import Clock, Headers
 from thornsdk_plugins.default import DefaultDispatcher
 from thornsdk_plugins.hook_hmac import HookHmacSigner
 from thornsdk_plugins.json import JsonSerializer
@@ -110,6 +110,18 @@ class ProgrammedTransport(RecordingTransport):
 
     def send_many(self, requests: Iterable[Request]) -> Iterator[Exchange]:
         return self._program(requests)
+
+
+class TimedTransport(RecordingTransport):
+    """Takes requests up when a clock says so."""
+
+    def __init__(self, answer: Answer, clock: Clock) -> None:
+        super().__init__(answer)
+        self._clock = clock
+
+    def send_many(self, requests: Iterable[Request]) -> Iterator[Exchange]:
+        for one in requests:
+            yield exchange(self.send, one, clock=self._clock)
 
 
 def answered(request: Request, answer: Answer = accepts) -> Exchange:

@@ -264,7 +264,7 @@ def _read_record(document: Plain) -> DeliveryRecord:
     found = _mapping(document)
     # The rest of the last attempt was told when it ended; it is not needed to make the next one.
     last = Attempt(
-        number=_count(found["number"]),
+        number=_attempts(found["number"]),
         started_at=_moment(found["started_at"]),
         duration=0.0,
         outcome=Outcome(OutcomeKind.RETRY, Reason(_text(found["reason"])), _moment(found["due_at"])),
@@ -320,6 +320,13 @@ def _number(value: Plain) -> float:
 def _count(value: Plain) -> int:
     number = _whole(value)
     if number < 1:
+        raise ValueError
+    return number
+
+
+def _attempts(value: Plain) -> int:
+    number = _whole(value)
+    if number < 0:
         raise ValueError
     return number
 

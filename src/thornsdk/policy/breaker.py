@@ -42,7 +42,7 @@ class BreakerState(StrEnum):
     OPEN = "open"
     """Nothing, until its pause is over."""
     HALF_OPEN = "half_open"
-    """One delivery, the probe: what comes of it closes or opens the breaker."""
+    """One delivery as the probe. What comes of it closes or opens the breaker."""
 
 
 @frozen(kw_only=True)

@@ -19,6 +19,7 @@ from thornsdk import (
     DeliveryState,
     HookContext,
     Origin,
+    OutcomeKind,
     Plugin,
     Provided,
     Pruned,
@@ -273,11 +274,10 @@ class MemoryStore:
 
     def _note_health(self, known: DeliveryRecord | None, delivery: DeliveryRecord) -> None:
         """Notes whether the subscription of a delivery is failing."""
-        failed_at = _failed_at(delivery)
-        if delivery.state is DeliveryState.DELIVERED:
+        if delivery.kind is OutcomeKind.DELIVERED:
             self._recovered(delivery.subscription_id)
-        elif failed_at is not None and (known is None or _is_news(known, delivery)):
-            self._failing.setdefault(delivery.subscription_id, failed_at)
+        elif delivery.last.receiver_failed and (known is None or _is_news(known, delivery)):
+            self._failing.setdefault(delivery.subscription_id, delivery.last.started_at)
 
     def _recovered(self, subscription_id: UUID) -> None:
         self._failing.pop(subscription_id, None)

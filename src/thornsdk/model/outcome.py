@@ -89,9 +89,10 @@ class Attempt:
     @property
     def receiver_failed(self) -> bool:
         """Whether the receiver or the way to it failed, and not the sender or its policy."""
-        outcome = self.outcome
+        kind = self.outcome.kind
+        # Most attempts arrive: what costs time comes last.
         return (
-            self.number > 0
-            and outcome.kind in {OutcomeKind.RETRY, OutcomeKind.FAILED}
-            and outcome.reason not in _NOT_THE_RECEIVERS
+            (kind is OutcomeKind.RETRY or kind is OutcomeKind.FAILED)
+            and self.number > 0
+            and self.outcome.reason not in _NOT_THE_RECEIVERS
         )

@@ -2,7 +2,6 @@
 
 from datetime import datetime, timedelta
 from enum import StrEnum
-from http import HTTPStatus
 from uuid import UUID
 
 from attrs import evolve, field, frozen, validators
@@ -14,6 +13,7 @@ from thornsdk.typing import Random
 LONGEST_PAUSE: float = 3600.0
 """How long a pause gets at most, in seconds."""
 _JITTER = 0.1
+_SERVER_ERROR = 500
 
 _FAILURES = frozenset(
     {
@@ -153,9 +153,9 @@ def verdict(attempt: Attempt) -> bool | None:
     """
     if attempt.number == 0:
         return None
+    if attempt.status is not None:
+        return attempt.status < _SERVER_ERROR
     reason = attempt.outcome.reason
     if reason in _FAILURES:
         return False
-    if attempt.status is not None:
-        return attempt.status < HTTPStatus.INTERNAL_SERVER_ERROR
     return True if reason in _ANSWERS else None

@@ -190,6 +190,22 @@ def test_another_process_knows_from_its_start_what_is_paused(tmp_path: Path, clo
         assert (len(held(second.send())), second.requests) == (3, 0)
 
 
+def test_what_another_process_has_closed_is_sent_to_with_the_next_message(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    path = tmp_path / "thorn.db"
+    with closing(SqliteStore(path)) as one, closing(SqliteStore(path)) as other:
+        first, second = House(one, clock), House(other, clock, accepts)
+        first.subscribe(3)
+        problems = first.send()
+        second.send()
+        assert second.requests == 0
+        first.answer = accepts
+        first.thorn.replay(problems[0].id)
+        second.send()
+        assert second.requests == 3
+
+
 def test_a_replay_is_sent_though_the_origin_is_paused_and_may_close_it(
     store: Store, clock: FakeClock
 ) -> None:

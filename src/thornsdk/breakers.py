@@ -16,9 +16,9 @@ _CLOSED = Breaker()
 class Breakers:
     """The circuit breakers of all origins, which all processes share that share the store.
 
-    What the store knows is read once, and again when a pass over what is due begins. From then on the store
-    is asked about an origin only while that one fails. Another process's news comes with the first failure:
-    so what arrives costs no statement.
+    What the store knows is read once, again when a pass over what is due begins, and with each message while
+    something bad is known. Another process's bad news comes with the first failure. So what arrives costs no
+    statement while nothing fails.
 
     Args:
         store: Keeps them.
@@ -34,6 +34,11 @@ class Breakers:
     def refresh(self) -> None:
         """Reads what the store knows."""
         self._read()
+
+    def look_again(self) -> None:
+        """Reads what the store knows, where something bad was known: another process may know better."""
+        if self._known:
+            self._read()
 
     def put_off(self, planned: Planned) -> datetime | None:
         """Tells when a delivery is due that must not be sent now; None for one that may.

@@ -124,6 +124,7 @@ class Engine:
 
     def attempt(self, planned: Iterable[Planned]) -> Iterator[DeliveryRecord]:
         """Attempts each delivery, and gives each result when it is known."""
+        self._breakers.look_again()
         return Run(self._conditions, self._settled, self._held).attempt(planned)
 
     def attempt_anyway(self, planned: Iterable[Planned]) -> Iterator[DeliveryRecord]:

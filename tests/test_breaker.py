@@ -74,6 +74,12 @@ def test_a_probe_that_shows_nothing_makes_way_for_another() -> None:
     assert POLICY.admits(POLICY.begun(after, B, NOW + 61 * SECOND, TIME), B)
 
 
+def test_a_clock_that_was_a_year_ahead_pauses_no_origin_for_a_year() -> None:
+    before = NOW - timedelta(days=365)
+    assert OPEN.state(before) is BreakerState.HALF_OPEN
+    assert POLICY.admits(POLICY.begun(OPEN, A, before, TIME), A)
+
+
 @given(st.integers(1, 12), st.floats(1, LONGEST_PAUSE))
 def test_the_pause_doubles_with_each_probe_that_fails_up_to_an_hour(probes: int, pause: float) -> None:
     policy = BreakerPolicy(failures=1, pause=pause)

@@ -13,6 +13,7 @@ from thornsdk.typing import Random
 LONGEST_PAUSE: float = 3600.0
 """How long a pause gets at most, in seconds."""
 _JITTER = 0.1
+_FAR = timedelta(days=1)
 _SERVER_ERROR = 500
 
 _FAILURES = frozenset(
@@ -66,9 +67,14 @@ class Breaker:
         """Gives the state at a moment."""
         if self.until is None:
             return BreakerState.CLOSED
-        if self.probe is None and now < self.until:
+        if self.probe is None and not self.is_over(now):
             return BreakerState.OPEN
         return BreakerState.HALF_OPEN
+
+    def is_over(self, now: datetime) -> bool:
+        """Tells whether its pause, or the time of its probe, is over."""
+        # What lies so far ahead was written by a clock that was wrong.
+        return self.until is not None and not now < self.until <= now + _FAR
 
 
 @frozen
@@ -96,7 +102,7 @@ class BreakerPolicy:
             now: When it asks.
             time: In what time the result of a probe must be there; later, another one is let through.
         """
-        if known.until is None or now < known.until:
+        if not known.is_over(now):
             return known
         return evolve(known, probe=delivery_id, until=now + time)
 

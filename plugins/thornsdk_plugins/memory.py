@@ -66,9 +66,7 @@ class MemoryStore:
         new = {one.id: one for one in subscriptions}
         with self._lock:
             for one in new.values():
-                known = self._subscriptions.get(one.id)
-                if known is not None and one.active and not known.active:
-                    self._recovered(one.id)
+                self._note_enabled(self._subscriptions.get(one.id), one)
             self._subscriptions.update(new)
             self._in_order = None
 
@@ -89,6 +87,7 @@ class MemoryStore:
                 return None
             changed = change(known)
             if changed != known:
+                self._note_enabled(known, changed)
                 self._subscriptions[subscription_id] = changed
                 self._in_order = None
             return changed
@@ -278,6 +277,11 @@ class MemoryStore:
             self._recovered(delivery.subscription_id)
         elif delivery.last.receiver_failed and (known is None or _is_news(known, delivery)):
             self._failing.setdefault(delivery.subscription_id, delivery.last.started_at)
+
+    def _note_enabled(self, known: Subscription | None, now: Subscription) -> None:
+        """Notes that a subscription is no longer failing where it was enabled."""
+        if known is not None and now.active and not known.active:
+            self._recovered(now.id)
 
     def _recovered(self, subscription_id: UUID) -> None:
         self._failing.pop(subscription_id, None)

@@ -1,6 +1,6 @@
 """The tables, and the version of their layout."""
 
-VERSION = 5
+VERSION = 6
 """The layout's version, kept in ``user_version``."""
 
 APPLICATION_ID = 0x54484F52

@@ -5,7 +5,7 @@ from pathlib import Path
 from uuid import UUID
 
 from support.stages import CountingTransport, make_pipeline
-from thornsdk import Subscription, Thorn
+from thornsdk import DeliveryFilter, Subscription, Thorn
 from thornsdk_plugins.sqlite import SqliteStore
 
 MB = 1024 * 1024
@@ -45,4 +45,27 @@ def test_ten_times_the_subscriptions_take_no_more_memory(tmp_path: Path) -> None
     few = peak_of_sending_to(500, tmp_path / "few.db")
     many = peak_of_sending_to(5_000, tmp_path / "many.db")
     # Seventy bytes kept for each delivery would be more than this: no object is that small.
+    assert many - few < 0.3 * MB
+
+
+def peak_of_replaying(count: int, path: Path) -> int:
+    """Gives the most memory, in bytes, that the replay of so many deliveries takes."""
+    store, transport = SqliteStore(path), CountingTransport()
+    store.put(subscriptions(count))
+    with Thorn(pipeline=make_pipeline([transport], store=store)) as thorn:
+        thorn.event("order.created", payload_type=dict[str, int]).send({"id": 42})
+        gc.collect()
+        tracemalloc.start()
+        try:
+            outcomes = thorn.replay_all(DeliveryFilter())
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert (outcomes.delivered, transport.count) == (count, 2 * count)
+    return peak
+
+
+def test_ten_times_the_deliveries_take_no_more_memory_to_replay(tmp_path: Path) -> None:
+    few = peak_of_replaying(500, tmp_path / "few.db")
+    many = peak_of_replaying(5_000, tmp_path / "many.db")
     assert many - few < 0.3 * MB

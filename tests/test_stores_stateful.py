@@ -1,5 +1,6 @@
 """Both stores against a plain model of them, whatever is done in whatever order."""
 
+from collections import Counter
 from contextlib import ExitStack, closing
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -12,7 +13,17 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from support.records import NOW, delivery, lost, until
-from thornsdk import Attempt, DeliveryRecord, DeliveryState, Lease, Outcome, OutcomeKind, Reason, Store
+from thornsdk import (
+    Attempt,
+    DeliveryRecord,
+    DeliveryState,
+    Lease,
+    Outcome,
+    OutcomeKind,
+    Pruned,
+    Reason,
+    Store,
+)
 from thornsdk_plugins.memory import MemoryStore
 from thornsdk_plugins.sqlite import SqliteStore
 
@@ -163,6 +174,18 @@ class Stores(RuleBasedStateMachine):
             assert store.take(one.id, known.next_attempt_at, back) is True
         self.model.history[one.id].pop(known.last.number)
         self.model.write(back)
+
+    @rule(ago=seconds)
+    def prune(self, ago: int) -> None:
+        before = self.now - ago * SECOND
+        gone = [
+            one for one in self.model.known.values() if one.state.has_ended and one.last.started_at < before
+        ]
+        for store in self.stores:
+            assert store.prune(before) == Pruned.of(Counter(one.state for one in gone))
+        for one in gone:
+            del self.model.known[one.id]
+            self.model.history.pop(one.id, None)
 
     @invariant()
     def all_say_the_same(self) -> None:

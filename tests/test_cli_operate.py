@@ -420,18 +420,20 @@ def test_a_replay_of_nothing_in_particular_is_exit_code_2(run: Commands, args: l
 
 def retry_until_sigterm(run: Commands, *flags: str, when: str) -> Ran:
     """Runs `retry --follow` until it has printed something, and stops it as SIGTERM does."""
-    screen = Screen()
+    screen, ended = Screen(), threading.Event()
 
     def stop() -> None:
-        while when not in screen.text:
-            threading.Event().wait(0.01)
-        os.kill(os.getpid(), signal.SIGTERM)
+        while when not in screen.text and not ended.wait(0.01):
+            pass
+        if not ended.is_set():
+            os.kill(os.getpid(), signal.SIGTERM)
 
     stopper = threading.Thread(target=stop)
     stopper.start()
     try:
         return run("retry", "--follow", *flags, screen=screen)
     finally:
+        ended.set()
         stopper.join()
 
 

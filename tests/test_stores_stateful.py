@@ -169,7 +169,8 @@ class Stores(RuleBasedStateMachine):
         if known is None or known.last.number == 0 or known.lease is None or known.next_attempt_at is None:
             return
         before = self.model.history[one.id].get(known.last.number - 1, one.last)
-        back = evolve(known, last=before, lease=lease).due_at(self.now)
+        # Only what was accepted and never begun stays with who sends it.
+        back = evolve(known, last=before, lease=None if before.number else lease).due_at(self.now)
         for store in self.stores:
             assert store.take(one.id, known.next_attempt_at, back) is True
         self.model.history[one.id].pop(known.last.number)

@@ -23,7 +23,7 @@ def prune(*, older_than: timedelta | None, keep: int | None, store: str | None, 
     """
     if older_than is None and keep is None:
         raise Problem("say what to remove: --older-than AGE, such as 30d, or --keep N, or both")
-    with open_durable(with_store(store)) as thorn:
+    with open_durable(with_store(store)) as thorn, show.console(stderr=True).status("removing"):
         pruned = thorn.prune(older_than=older_than, keep=keep)
     counts = asdict(pruned)
     if as_json:

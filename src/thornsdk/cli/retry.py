@@ -24,7 +24,7 @@ _LEAST_WAIT = 0.05
 @store_option
 @json_option
 def retry(*, follow: bool, store: str | None, as_json: bool) -> None:
-    """Attempt every delivery that is due now, once.
+    """Attempt every delivery that is due now.
 
     Run it often, from cron or a timer, or once with --follow; several may run side by side. Exit code 0: all
     that was due was delivered; 1: something was not. With --follow, it is 0 when it was stopped: what was in

@@ -1,0 +1,58 @@
+"""The schedule from end to end, days long: what is attempted when, by the clock that was passed in."""
+
+from collections.abc import Callable
+from contextlib import closing
+from datetime import datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from conftest import FakeClock
+from support.stages import TimedTransport, make_pipeline, make_subscription, says_status
+from thornsdk import DeliveryState, RetryPolicy, Settings, Store, Thorn
+from thornsdk_plugins.memory import MemoryStore
+from thornsdk_plugins.sqlite import SqliteStore
+
+TEN_DAYS = timedelta(days=10)
+STORES: dict[str, Callable[[Path], MemoryStore | SqliteStore]] = {
+    "memory": lambda _: MemoryStore(),
+    "sqlite": lambda folder: SqliteStore(folder / "thorn.db"),
+}
+
+
+def refusing_shop(store: Store, clock: FakeClock, random: Callable[[], float]) -> Thorn:
+    store.put([make_subscription(owner="acme")])
+    pipeline = make_pipeline([TimedTransport(says_status(503), clock)], store=store)
+    return Thorn(settings=Settings(), pipeline=pipeline, clock=clock, random=random)
+
+
+def live_through(thorn: Thorn, clock: FakeClock, end: datetime) -> None:
+    """Asks for due work just before each moment at which something is due, and at it."""
+    while (due := thorn.next_due()) is not None and due <= end:
+        clock.now = due - timedelta(microseconds=1)
+        assert thorn.run_due().total == 0
+        clock.now = due
+        assert thorn.run_due().total == 1
+    clock.now = end
+
+
+@pytest.mark.parametrize("kind", STORES)
+@pytest.mark.parametrize("seed", range(5))
+def test_over_ten_days_each_attempt_has_its_moment_and_none_follows_the_last(
+    kind: str, seed: int, clock: FakeClock, tmp_path: Path
+) -> None:
+    end = clock.now + TEN_DAYS
+    with closing(STORES[kind](tmp_path)) as store:
+        thorn = refusing_shop(store, clock, Random(seed).random)
+        thorn.event("order.created").send({}, sender="acme")
+        live_through(thorn, clock, end)
+        assert thorn.run_due().total == 0
+        (record,) = thorn.deliveries()
+        made = [one.started_at for one in thorn.attempts(record.id)]
+    policy = RetryPolicy()
+    assert record.state is DeliveryState.FAILED
+    assert len(made) == policy.attempts
+    for wait, (before, after) in zip(policy.schedule, pairwise(made), strict=True):
+        assert wait <= (after - before).total_seconds() <= wait * (1 + policy.jitter)

@@ -22,6 +22,7 @@ from thornsdk import (
     DeliveryFilter,
     DeliveryRecord,
     DeliveryState,
+    Reason,
     Tally,
     Thorn,
     Timings,
@@ -215,6 +216,15 @@ def test_an_attempt_that_is_under_way_is_no_attempt_yet_and_says_who_makes_it(
     assert "attempt 2  2026" not in out
     (shown,) = run("deliveries", "show", one.id, "--json").json
     assert (shown["leased_to"], len(shown["attempts"])) == ("elsewhere", 1)
+
+
+def test_what_is_held_back_says_until_when_and_why(run: Commands, store: SqliteStore) -> None:
+    store.record(one := evolve(delivery(due=NOW + MINUTE), held=Reason.ORIGIN_PAUSED))
+    assert "held until 20" in run("deliveries").out
+    out = run("deliveries", "show", one.id).out
+    assert "; held back until then: origin_paused\n" in out
+    assert [each["held"] for each in run("deliveries", "--json").json] == ["origin_paused"]
+    assert [each["held"] for each in run("deliveries", "show", one.id, "--json").json] == ["origin_paused"]
 
 
 def test_what_is_next_depends_on_the_state(store: SqliteStore) -> None:

@@ -32,8 +32,13 @@ def row(record: DeliveryRecord) -> list[show.Cell]:
 
 def fields(record: DeliveryRecord) -> dict[str, object]:
     """Gives the JSON object of a delivery with its latest attempt."""
-    when = record.last.started_at.isoformat()
-    return {**attempt_fields(record), "state": record.state.value, "started_at": when, "owner": record.owner}
+    return {
+        **attempt_fields(record),
+        "state": record.state.value,
+        "started_at": record.last.started_at.isoformat(),
+        "owner": record.owner,
+        "held": record.held,
+    }
 
 
 def followed(record: DeliveryRecord) -> Text:
@@ -56,6 +61,7 @@ def whole_fields(record: DeliveryRecord, attempts: Iterable[Attempt]) -> dict[st
         "state": record.state.value,
         "leased_to": record.lease.holder if record.lease else None,
         "next_attempt_at": next_at.isoformat() if next_at else None,
+        "held": record.held,
         "attempts": [_attempt_fields(one) for one in _ended(record, attempts)],
     }
 
@@ -73,12 +79,16 @@ def print_whole(record: DeliveryRecord, attempts: Iterable[Attempt]) -> None:
 
 
 def _latest(record: DeliveryRecord) -> str:
-    last, next_at = record.last, record.next_attempt_at
+    last = record.last
     attempt = f"attempt {last.number}" if last.number else "no attempt yet"
-    until = (
-        "" if next_at is None else f"{'again at' if record.lease is None else 'until'} {show.moment(next_at)}"
-    )
-    return "\n".join(filter(None, (f"{show.moment(last.started_at)}, {attempt}", until)))
+    return "\n".join(filter(None, (f"{show.moment(last.started_at)}, {attempt}", _until(record))))
+
+
+def _until(record: DeliveryRecord) -> str:
+    if record.next_attempt_at is None:
+        return ""
+    what = "until" if record.lease is not None else "again at" if record.held is None else "held until"
+    return f"{what} {show.moment(record.next_attempt_at)}"
 
 
 def _ended(record: DeliveryRecord, attempts: Iterable[Attempt]) -> Iterator[Attempt]:
@@ -108,7 +118,8 @@ def _next(record: DeliveryRecord) -> str:
         what = f"attempt {number} is under way" if number else "attempt 1 is about to begin"
         return f"{what}; if nothing is told of it, another at {show.moment(at)}"
     if at is not None:
-        return f"attempt {number + 1} at {show.moment(at)}"
+        why = "" if record.held is None else f"; held back until then: {record.held}"
+        return f"attempt {number + 1} at {show.moment(at)}{why}"
     if record.state is DeliveryState.DELIVERED:
         return "nothing: it arrived"
     return "nothing; `thornsdk replay` attempts it again"

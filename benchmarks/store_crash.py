@@ -11,6 +11,7 @@ every delivery that the store has accepted must have arrived. Exits with 1 if on
 
 import argparse
 import random
+import signal
 import sqlite3
 import sys
 import tempfile
@@ -179,6 +180,8 @@ def main() -> int:
     parser.add_argument("--events", type=int, default=10_000, help="how many events are sent")
     parser.add_argument("--seconds", type=float, default=120, help="for how long processes are killed")
     parser.add_argument("--seed", type=int, default=1, help="what the moments are made of")
+    # Who ends this ends what it started too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with tempfile.TemporaryDirectory() as folder:
         result = run(parser.parse_args(), Path(folder))
     print(result)

@@ -1,26 +1,8 @@
 """Benchmarks: a short form of each runs to its end and prints its table."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
-FOLDER = Path(__file__).parents[1] / "benchmarks"
-
-
-def printed_by(script: str, *options: str) -> str:
-    """Runs a benchmark, and gives what it prints."""
-    command = [sys.executable, str(FOLDER / script), *options]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    try:
-        printed, _ = process.communicate()
-    finally:
-        # It ends its workers when it is told to end, and could not when it is killed.
-        process.terminate()
-        process.wait()
-    assert process.returncode == 0, printed
-    return printed
+from support.benchmarks import printed_by
 
 
 def row(printed: str, name: str) -> list[str]:
@@ -44,6 +26,14 @@ def test_claims_find_what_is_due_by_an_index() -> None:
     assert "1,000 pending:" in printed
     assert "2,000 pending:" in printed
     assert printed.endswith("SEARCH deliveries USING COVERING INDEX deliveries_due (due_at<?)\n")
+
+
+def test_a_dead_endpoint_wastes_few_attempts_and_the_others_get_everything() -> None:
+    printed = printed_by("dead_endpoint.py", "20", "1")
+    *_, ratio, wasted = row(printed, "all are well")
+    assert (ratio, wasted) == ("1.00", "0")
+    for kind in ("one refuses", "one never answers"):
+        assert int(row(printed, kind)[-1]) >= 10
 
 
 def test_celery_connections_opens_fewer_with_lanes() -> None:

@@ -2,8 +2,6 @@
 
 import json
 import socket
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -19,10 +17,10 @@ from rig.scenarios import AIMS, CURL, LOOP, NAIVE, PIPELINE, URLLIB3, Aim, Entry
 from rig.way import Cost, Target, Way, WayMissing
 from send_speed import BODY_SIZE, payload
 
+from support.benchmarks import run_benchmark
 from thornsdk_plugins.json import JsonSerializer
 
 ROOT = Path(__file__).parents[1]
-SCRIPT = ROOT / "benchmarks" / "send_speed.py"
 FIGURES = ROOT / "docs" / "explanation" / "speed-figures.inc"
 SVG = "{http://www.w3.org/2000/svg}"
 REQUEST = b"POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\nhi"
@@ -31,21 +29,9 @@ ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
 def printed_by(*options: str) -> str:
     """Runs the benchmark with few subscribers, and gives what it prints."""
-    few = ("--rounds", "1", "--subscribers", "20", "--origins", "2")
-    process = subprocess.Popen(
-        [sys.executable, str(SCRIPT), *few, *options],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    try:
-        printed, _ = process.communicate()
-    finally:
-        # It ends its ways when it is told to end, and could not when it is killed.
-        process.terminate()
-        process.wait()
-    assert process.returncode == 0, printed
-    return printed
+    ran = run_benchmark("send_speed.py", "--rounds", "1", "--subscribers", "20", "--origins", "2", *options)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    return ran.stdout + ran.stderr
 
 
 def result(rate: float, *, cpu: float = 0.0, receiver_cpu: float = 0.0) -> Result:

@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -12,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from conftest import OpenEndpoint
+from support.benchmarks import run_benchmark
 from support.endpoint import Endpoint, Handler, Seen
 from support.wire import wait_until
 from support.workers import SHOP, Worker, site, subscribe
@@ -73,14 +72,10 @@ def test_after_a_kill_in_the_middle_of_a_batch_only_what_was_in_flight_comes_twi
 
 
 def test_the_fault_runs_lose_nothing_and_say_so_in_80_columns(tmp_path: Path) -> None:
-    script = Path(__file__).parents[1] / "benchmarks" / "celery_faults.py"
-    options = ["--deliveries", "300", "--faults", "1", "--broker", "redis", "--scenario", "receivers failing"]
-    ran = subprocess.run(
-        [sys.executable, script, *options],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "FAULTS_VISIBILITY": "3", "TMPDIR": str(tmp_path)},
+    ran = run_benchmark(
+        *("celery_faults.py", "--deliveries", "300", "--faults", "1"),
+        *("--broker", "redis", "--scenario", "receivers failing"),
+        environ={"FAULTS_VISIBILITY": "3", "TMPDIR": str(tmp_path)},
     )
     assert (ran.returncode, ran.stderr) == (0, "")
     head, row = ran.stdout.splitlines()

@@ -22,6 +22,7 @@ from support.brokers import (
     remove_queues,
     told,
 )
+from support.commands import Commands, store_url
 from support.endpoint import Behaviour, Endpoint
 from support.tls import NAME, server_context
 from support.transports import each_kind, make_transport
@@ -207,3 +208,25 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Says which brokers were tested, where some were."""
     if TESTED:
         terminalreporter.write_line(told())
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Commands:
+    """Runs commands of thornsdk in this process."""
+    return Commands(monkeypatch)
+
+
+@pytest.fixture
+def cli_settings(tmp_path: Path, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands have a store in a file, may send to the endpoint, and attempt again at once."""
+    monkeypatch.setenv("THORN_STORE", store_url(tmp_path))
+    monkeypatch.setenv("THORN_ALLOW_NETWORKS", "127.0.0.1")
+    monkeypatch.setenv("THORN_ALLOW_PORTS", f"443,{endpoint.port}")
+    monkeypatch.setenv("THORN_RETRY_SCHEDULE", "0,0")
+
+
+@pytest.fixture
+def thorn(cli_settings: None) -> Iterator[Thorn]:
+    """What a command works with."""
+    with Thorn() as thorn:
+        yield thorn

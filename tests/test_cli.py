@@ -11,11 +11,6 @@ from thornsdk.cli import main, show
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch) -> Commands:
-    return Commands(monkeypatch)
-
-
-@pytest.fixture
 def no_command_modules(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [one for one in sys.modules if one.startswith("thornsdk.cli.")]:
         monkeypatch.delitem(sys.modules, name)

@@ -21,11 +21,6 @@ from thornsdk.model import Digest
 SECRET = "s3cret"
 
 
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch) -> Commands:
-    return Commands(monkeypatch)
-
-
 def post(url: str, body: bytes = b"{}", headers: dict[str, str] | None = None) -> int:
     parts = urlsplit(url)
     connection = HTTPConnection(parts.hostname or "", parts.port, timeout=20)

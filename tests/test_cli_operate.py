@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import click
 import pytest
 from attrs import evolve
 
 from conftest import FakeClock
-from support.commands import Commands, Ran, Screen, broken_pipe, store_url
+from support.commands import Commands, Ran, Screen, broken_pipe, send_one
 from support.endpoint import Endpoint, answers, in_turn
 from support.records import MINUTE, NOW, delivery, lost
 from thornsdk import (
@@ -38,17 +38,7 @@ from thornsdk_plugins.sqlite import SqliteStore
 SECOND = timedelta(seconds=1)
 
 
-@pytest.fixture(autouse=True)
-def settings(tmp_path: Path, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("THORN_STORE", store_url(tmp_path))
-    monkeypatch.setenv("THORN_ALLOW_NETWORKS", "127.0.0.1")
-    monkeypatch.setenv("THORN_ALLOW_PORTS", f"443,{endpoint.port}")
-    monkeypatch.setenv("THORN_RETRY_SCHEDULE", "0,0")
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch) -> Commands:
-    return Commands(monkeypatch)
+pytestmark = pytest.mark.usefixtures("cli_settings")
 
 
 @pytest.fixture
@@ -56,19 +46,6 @@ def store(tmp_path: Path) -> Iterator[SqliteStore]:
     one = SqliteStore(tmp_path / "thorn.db")
     yield one
     one.close()
-
-
-@pytest.fixture
-def thorn() -> Iterator[Thorn]:
-    with Thorn() as thorn:
-        yield thorn
-
-
-def send(run: Commands, *, url: str) -> UUID:
-    """Subscribes a URL, sends one message to it, and gives the delivery's id."""
-    run("subscribe", url, "--event", "*")
-    (only,) = run("send", "order.created", "--data", "1", "--json").json
-    return UUID(only["delivery"])
 
 
 def ids(ran: Ran) -> list[str]:
@@ -365,14 +342,14 @@ def test_people_are_told_when_what_and_which(store: SqliteStore) -> None:
 
 
 def test_several_deliveries_are_replayed_by_their_ids(run: Commands, endpoint: Endpoint) -> None:
-    one = send(run, url=endpoint.url)
+    one = send_one(run, url=endpoint.url)
     (other,) = ids(run("send", "order.created", "--data", "2", "--json"))
     ran = run("replay", one, other, "--json")
     assert (ran.code, ids(ran)) == (0, [str(one), other])
 
 
 def test_an_id_that_is_not_known_keeps_no_other_from_its_replay(run: Commands, endpoint: Endpoint) -> None:
-    one, unknown = send(run, url=endpoint.url), uuid4()
+    one, unknown = send_one(run, url=endpoint.url), uuid4()
     ran = run("replay", unknown, one, "--json")
     assert (ran.code, ids(ran)) == (1, [str(one)])
     assert ran.err == f"error: there is no delivery {unknown} in the store\n"
@@ -380,7 +357,7 @@ def test_an_id_that_is_not_known_keeps_no_other_from_its_replay(run: Commands, e
 
 def test_what_was_not_delivered_is_replayed_and_counted(run: Commands, endpoint: Endpoint) -> None:
     endpoint._server.behave = in_turn(answers(302), answers(200), answers(200))
-    failed = send(run, url=endpoint.url)
+    failed = send_one(run, url=endpoint.url)
     run("send", "order.created", "--data", "2")
     ran = run("replay", "--undelivered", "--since", "1h")
     assert (ran.code, ran.out.splitlines()[-1]) == (0, "1 delivered")
@@ -391,7 +368,7 @@ def test_what_was_not_delivered_is_replayed_and_counted(run: Commands, endpoint:
 def test_machines_get_a_line_for_each_replay_and_the_tally_in_the_last(
     run: Commands, endpoint: Endpoint
 ) -> None:
-    delivered = send(run, url=endpoint.url)
+    delivered = send_one(run, url=endpoint.url)
     endpoint._server.behave = answers(302)
     ran = run("replay", "--state", "delivered", "--event", "order.*", "--json")
     assert ran.code == 1
@@ -402,7 +379,7 @@ def test_machines_get_a_line_for_each_replay_and_the_tally_in_the_last(
 
 @pytest.mark.parametrize("by", ["id", "filter"])
 def test_a_replay_can_make_new_deliveries(run: Commands, endpoint: Endpoint, by: str) -> None:
-    one = send(run, url=endpoint.url)
+    one = send_one(run, url=endpoint.url)
     ran = run("replay", *([one] if by == "id" else ["--since", "1h"]), "--new-ids", "--json")
     assert ran.json[0]["delivery"] != str(one)
     assert len({seen.header("Hook-Delivery") for seen in endpoint.seen}) == 2
@@ -449,7 +426,7 @@ def retry_until_sigterm(run: Commands, *flags: str, when: str) -> Ran:
 
 def test_retry_goes_on_with_what_becomes_due_until_it_is_stopped(run: Commands, endpoint: Endpoint) -> None:
     endpoint._server.behave = in_turn(answers(503), answers(503), answers(200))
-    send(run, url=endpoint.url)
+    send_one(run, url=endpoint.url)
     ran = retry_until_sigterm(run, when="delivered")
     assert (ran.code, ran.err) == (0, "")
     assert [line.split()[1] for line in ran.out.splitlines()] == ["retry", "delivered", "delivered"]
@@ -458,7 +435,7 @@ def test_retry_goes_on_with_what_becomes_due_until_it_is_stopped(run: Commands, 
 
 def test_machines_get_the_tally_of_all_rounds_in_the_last_line(run: Commands, endpoint: Endpoint) -> None:
     endpoint._server.behave = in_turn(answers(503), answers(200))
-    send(run, url=endpoint.url)
+    send_one(run, url=endpoint.url)
     ran = retry_until_sigterm(run, "--json", when="}")
     assert [one.get("outcome") for one in ran.json] == ["delivered", None]
     assert ran.json[-1] == {"delivered": 1, "retry": 0, "failed": 0, "blocked": 0}

@@ -11,11 +11,6 @@ from thornsdk.receive import verify
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch) -> Commands:
-    return Commands(monkeypatch)
-
-
-@pytest.fixture
 def stored(tmp_path: Path, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> Iterator[Thorn]:
     """A store that the environment names, and that may send to the endpoint."""
     monkeypatch.setenv("THORN_STORE", store_url(tmp_path))

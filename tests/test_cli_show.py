@@ -10,11 +10,6 @@ from thornsdk.cli.show import printable
 from thornsdk.settings import setting_fields, setting_name
 
 
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch) -> Commands:
-    return Commands(monkeypatch)
-
-
 def refuse(url: object) -> None:
     """A recipient validator."""
 

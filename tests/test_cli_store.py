@@ -1,12 +1,11 @@
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
 
-from support.commands import Commands, Ran, run_process, store_url
+from support.commands import Commands, Ran, run_process, send_one, store_url
 from support.endpoint import Endpoint, answers, in_turn
 from thornsdk import Thorn
 from thornsdk.cli.show import moment
@@ -14,34 +13,11 @@ from thornsdk.cli.show import moment
 STATIC = UUID("7c9f8a3e-1f52-4d8b-9a51-0b6f5f1f0a11")
 
 
-@pytest.fixture(autouse=True)
-def settings(tmp_path: Path, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("THORN_STORE", store_url(tmp_path))
-    monkeypatch.setenv("THORN_ALLOW_NETWORKS", "127.0.0.1")
-    monkeypatch.setenv("THORN_ALLOW_PORTS", f"443,{endpoint.port}")
-    monkeypatch.setenv("THORN_RETRY_SCHEDULE", "0,0")
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch) -> Commands:
-    return Commands(monkeypatch)
-
-
-@pytest.fixture
-def thorn() -> Iterator[Thorn]:
-    with Thorn() as thorn:
-        yield thorn
+pytestmark = pytest.mark.usefixtures("cli_settings")
 
 
 def fails_once(endpoint: Endpoint) -> None:
     endpoint._server.behave = in_turn(answers(503), answers(200))
-
-
-def send(run: Commands, *, url: str) -> UUID:
-    """Subscribes a URL, sends one message to it, and gives the delivery's id."""
-    run("subscribe", url, "--event", "*")
-    (only,) = run("send", "order.created", "--data", "1", "--json").json
-    return UUID(only["delivery"])
 
 
 def test_subscribing_prints_the_id_and_the_secret_that_was_made(tmp_path: Path) -> None:
@@ -149,7 +125,7 @@ def test_old_secrets_are_listed_with_their_ends(run: Commands, thorn: Thorn) -> 
 
 def test_a_disabled_subscription_says_why(run: Commands, endpoint: Endpoint) -> None:
     endpoint._server.behave = answers(410)
-    send(run, url=endpoint.url)
+    send_one(run, url=endpoint.url)
     assert "disabled: answered 410 (gone) to order.created" in run("subscriptions").out
     (only,) = run("subscriptions", "--json").json
     assert only["disabled"] == "answered 410 (gone) to order.created"
@@ -295,7 +271,7 @@ def test_what_the_store_does_not_know_is_exit_code_1(run: Commands, command: lis
 
 def test_deliveries_tell_what_became_of_each(run: Commands, endpoint: Endpoint) -> None:
     fails_once(endpoint)
-    delivery = send(run, url=endpoint.url)
+    delivery = send_one(run, url=endpoint.url)
     ran = run("deliveries")
     assert f"{delivery}" in ran.out
     assert "↻ retry" in ran.out
@@ -307,7 +283,7 @@ def test_deliveries_tell_what_became_of_each(run: Commands, endpoint: Endpoint) 
 
 def test_deliveries_are_chosen_by_state_and_number(run: Commands, endpoint: Endpoint) -> None:
     fails_once(endpoint)
-    send(run, url=endpoint.url)
+    send_one(run, url=endpoint.url)
     run("send", "order.created", "--data", "2")
     assert [one["outcome"] for one in run("deliveries", "--json").json] == ["delivered", "retry"]
     assert [one["outcome"] for one in run("deliveries", "--json", "--limit", 1).json] == ["delivered"]
@@ -319,7 +295,7 @@ def test_deliveries_are_chosen_by_state_and_number(run: Commands, endpoint: Endp
 def test_the_id_of_a_delivery_stays_whole_on_every_terminal(
     run: Commands, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, columns: str
 ) -> None:
-    delivery = send(run, url=endpoint.url)
+    delivery = send_one(run, url=endpoint.url)
     monkeypatch.setenv("COLUMNS", columns)
     lines = run("deliveries").out.splitlines()
     assert any(str(delivery) in line for line in lines)
@@ -327,7 +303,7 @@ def test_the_id_of_a_delivery_stays_whole_on_every_terminal(
 
 
 def test_replay_sends_a_delivery_again_under_its_id(run: Commands, endpoint: Endpoint) -> None:
-    delivery = send(run, url=endpoint.url)
+    delivery = send_one(run, url=endpoint.url)
     ran = run("replay", delivery)
     assert ran.code == 0
     assert ran.out.startswith(f"✓ delivered  {endpoint.origin}  200  ")
@@ -337,7 +313,7 @@ def test_replay_sends_a_delivery_again_under_its_id(run: Commands, endpoint: End
 
 def test_a_replay_that_does_not_arrive_is_exit_code_1(run: Commands, endpoint: Endpoint) -> None:
     endpoint._server.behave = answers(500)
-    delivery = send(run, url=endpoint.url)
+    delivery = send_one(run, url=endpoint.url)
     ran = run("replay", delivery, "--json")
     assert ran.code == 1
     assert [(one["attempt"], one["status"]) for one in ran.json] == [(2, 500)]
@@ -345,7 +321,7 @@ def test_a_replay_that_does_not_arrive_is_exit_code_1(run: Commands, endpoint: E
 
 def test_retry_attempts_what_is_due_and_prints_the_tally(run: Commands, endpoint: Endpoint) -> None:
     fails_once(endpoint)
-    send(run, url=endpoint.url)
+    send_one(run, url=endpoint.url)
     ran = run("retry")
     assert ran.code == 0
     first, last = ran.out.splitlines()
@@ -355,7 +331,7 @@ def test_retry_attempts_what_is_due_and_prints_the_tally(run: Commands, endpoint
 
 def test_machines_get_the_tally_of_a_retry_in_the_last_line(run: Commands, endpoint: Endpoint) -> None:
     endpoint._server.behave = answers(500)
-    delivery = send(run, url=endpoint.url)
+    delivery = send_one(run, url=endpoint.url)
     ran = run("retry", "--json")
     assert ran.code == 1
     first, last = ran.json

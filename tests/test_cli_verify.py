@@ -1,19 +1,12 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
-import pytest
-
 from support.commands import Commands, run_process
 from thornsdk import Secret, hook_hmac, standard_webhooks
 from thornsdk.model import Digest
 
 SECRET = "s3cret"
 BODY = b'{"id":42}'
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch) -> Commands:
-    return Commands(monkeypatch)
 
 
 def hook_headers() -> list[str]:

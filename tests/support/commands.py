@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from attrs import define, frozen
@@ -64,6 +65,13 @@ class Commands:
                 main()
         code = ended.value.code
         return code if isinstance(code, int) else 0
+
+
+def send_one(run: Commands, *, url: str) -> UUID:
+    """Subscribes a URL, sends one message to it, and gives the delivery's id."""
+    run("subscribe", url, "--event", "*")
+    (only,) = run("send", "order.created", "--data", "1", "--json").json
+    return UUID(only["delivery"])
 
 
 @contextmanager

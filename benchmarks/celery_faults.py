@@ -277,7 +277,8 @@ def set_up(stack: ExitStack, scenario: Scenario, kind: type[Broker], subscribers
         "THORN_CHUNKSIZE": str(CHUNK),
         "THORN_EVENT_TIMEOUT": "1",
         "THORN_RETRY_SCHEDULE": ",".join(["1"] * 30),
-        "THORN_BREAKER_PAUSE": "1",
+        # What fails is to be attempted, not put off.
+        "THORN_BREAKER_FAILURES": "0",
     }
     make_app(broker.url).set_default()
     thorn = stack.enter_context(Thorn(settings=Settings.from_mapping(settings)))

@@ -14,19 +14,18 @@ def run_benchmark(
 ) -> "subprocess.CompletedProcess[str]":
     """Runs a benchmark to its end, and gives its exit code and what it has written."""
     command = [sys.executable, str(_FOLDER / script), *options]
-    process = subprocess.Popen(
+    with subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, **(environ or {})},
-    )
-    try:
-        out, err = process.communicate()
-    finally:
-        # It ends what it has started when it is told to end, and could not when it is killed.
-        process.terminate()
-        process.wait()
+    ) as process:
+        try:
+            out, err = process.communicate()
+        finally:
+            # It ends what it has started when it is told to end, and could not when it is killed.
+            process.terminate()
     return subprocess.CompletedProcess(command, process.returncode, out, err)
 
 

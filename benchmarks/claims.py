@@ -19,9 +19,9 @@ from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from uuid import UUID
 
 from attrs import evolve, frozen
+from rig.backlog import waiting
 
 from thornsdk import Attempt, DeliveryRecord, Lease, Outcome, OutcomeKind, Reason
 from thornsdk_plugins.sqlite import SqliteStore
@@ -57,22 +57,12 @@ def deliveries(count: int) -> Iterator[DeliveryRecord]:
     """Gives pending deliveries, of which a tenth is due."""
     for number in range(count):
         due = NOW + timedelta(seconds=number % 10 - 0.5)
-        yield DeliveryRecord(
-            id=UUID(int=number + 1),
-            message_id=UUID(int=number // _PER_MESSAGE + 1),
-            event="order.created",
-            sender=None,
-            subscription_id=UUID(int=number % _PER_MESSAGE + 1),
+        yield waiting(
+            number + 1,
+            message=number // _PER_MESSAGE + 1,
+            subscription=number % _PER_MESSAGE + 1,
             origin=f"https://customer-{number % _PER_MESSAGE}.example.com",
-            content_type="application/json",
-            body=b'{"id":42}',
-            last=Attempt(
-                number=1,
-                started_at=NOW - timedelta(hours=1),
-                duration=0.1,
-                outcome=Outcome(OutcomeKind.RETRY, Reason.STATUS, due),
-                status=503,
-            ),
+            due=due,
         )
 
 

@@ -21,18 +21,16 @@ from pathlib import Path
 from uuid import UUID
 
 from attrs import define, field, frozen
+from rig.backlog import waiting
 from rig.receiver import Receiver
 
 from thornsdk import (
-    Attempt,
     DeliveryRecord,
     HookContext,
     Observer,
-    Outcome,
     OutcomeKind,
     Plugin,
     Provided,
-    Reason,
     Subscription,
     Thorn,
     hookimpl,
@@ -118,21 +116,12 @@ def backlog(to: Iterable[Subscription], each: int) -> Iterator[DeliveryRecord]:
     receivers = list(to)
     for number in range(each):
         for subscription in receivers:
-            yield DeliveryRecord(
-                id=UUID(int=number * len(receivers) + subscription.id.int),
-                message_id=UUID(int=number + 1),
-                event="order.created",
-                sender=None,
-                subscription_id=subscription.id,
+            yield waiting(
+                number * len(receivers) + subscription.id.int,
+                message=number + 1,
+                subscription=subscription.id.int,
                 origin=str(subscription.url.origin),
-                content_type="application/json",
-                body=b'{"id":42}',
-                last=Attempt(
-                    number=1,
-                    started_at=now - timedelta(hours=1),
-                    duration=0.1,
-                    outcome=Outcome(OutcomeKind.RETRY, Reason.STATUS, now - timedelta(seconds=each - number)),
-                ),
+                due=now - timedelta(seconds=each - number),
             )
 
 

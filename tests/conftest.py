@@ -3,7 +3,7 @@
 import ssl
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -27,7 +27,9 @@ from support.endpoint import Behaviour, Endpoint
 from support.tls import NAME, server_context
 from support.transports import each_kind, make_transport
 from support.wire import Listener
-from thornsdk import Thorn, Transport
+from thornsdk import Store, Thorn, Transport
+from thornsdk_plugins.memory import MemoryStore
+from thornsdk_plugins.sqlite import SqliteStore
 
 OpenEndpoint = Callable[..., Endpoint]
 OpenThorn = Callable[..., Thorn]
@@ -208,6 +210,17 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Says which brokers were tested, where some were."""
     if TESTED:
         terminalreporter.write_line(told())
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    """Each of the built-in stores."""
+    kinds: dict[str, Callable[[], Store]] = {
+        "memory": MemoryStore,
+        "sqlite": lambda: SqliteStore(tmp_path / "thorn.db"),
+    }
+    with closing(kinds[request.param]()) as one:
+        yield one
 
 
 @pytest.fixture

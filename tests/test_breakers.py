@@ -1,6 +1,5 @@
 """Circuit breakers at work: an origin that keeps failing costs no attempt, no time and no request."""
 
-from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -88,13 +87,6 @@ class House:
 
     def pending(self) -> list[DeliveryRecord]:
         return list(self.thorn.deliveries(DeliveryState.PENDING))
-
-
-@pytest.fixture(params=["memory", "sqlite"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    memory = request.param == "memory"
-    with closing(MemoryStore() if memory else SqliteStore(tmp_path / "thorn.db")) as one:
-        yield one
 
 
 def told(caplog: pytest.LogCaptureFixture, part: str) -> list[dict[str, object]]:

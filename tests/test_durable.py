@@ -1,9 +1,6 @@
 """Processes that send, and are killed over it: what they accepted arrives all the same."""
 
-import os
 import sqlite3
-import subprocess
-import sys
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -15,11 +12,11 @@ import pytest
 
 from conftest import OpenEndpoint, OpenThorn
 from support.endpoint import Endpoint, Handler, Seen
+from support.scripts import Process, running
 from support.stages import make_dispatch
 from support.wire import wait_until
 from thornsdk import DeliveryState, Thorn
 
-Process: TypeAlias = "subprocess.Popen[str]"
 Start: TypeAlias = Callable[..., Process]
 
 _BEGIN = """
@@ -59,16 +56,7 @@ def start(store_url: str) -> Iterator[Start]:
     with ExitStack() as stack:
 
         def start_one(script: str, endpoint: Endpoint, later: float = 0) -> Process:
-            process = subprocess.Popen(
-                [sys.executable, "-c", _BEGIN + script, store_url, str(endpoint.port), str(later)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-            )
-            stack.enter_context(process)
-            stack.callback(process.kill)
-            return process
+            return stack.enter_context(running(_BEGIN + script, store_url, endpoint.port, later))
 
         yield start_one
 

@@ -1,10 +1,8 @@
 """The schedule from end to end, days long: what is attempted when, by the clock that was passed in."""
 
 from collections.abc import Callable
-from contextlib import closing
 from datetime import datetime, timedelta
 from itertools import pairwise
-from pathlib import Path
 from random import Random
 
 import pytest
@@ -12,14 +10,8 @@ import pytest
 from conftest import FakeClock
 from support.stages import TimedTransport, make_pipeline, make_subscription, says_status
 from thornsdk import DeliveryState, RetryPolicy, Settings, Store, Thorn
-from thornsdk_plugins.memory import MemoryStore
-from thornsdk_plugins.sqlite import SqliteStore
 
 TEN_DAYS = timedelta(days=10)
-STORES: dict[str, Callable[[Path], MemoryStore | SqliteStore]] = {
-    "memory": lambda _: MemoryStore(),
-    "sqlite": lambda folder: SqliteStore(folder / "thorn.db"),
-}
 
 
 def refusing_shop(store: Store, clock: FakeClock, random: Callable[[], float]) -> Thorn:
@@ -38,19 +30,17 @@ def live_through(thorn: Thorn, clock: FakeClock, end: datetime) -> None:
     clock.now = end
 
 
-@pytest.mark.parametrize("kind", STORES)
 @pytest.mark.parametrize("seed", range(5))
 def test_over_ten_days_each_attempt_has_its_moment_and_none_follows_the_last(
-    kind: str, seed: int, clock: FakeClock, tmp_path: Path
+    seed: int, clock: FakeClock, store: Store
 ) -> None:
     end = clock.now + TEN_DAYS
-    with closing(STORES[kind](tmp_path)) as store:
-        thorn = refusing_shop(store, clock, Random(seed).random)
-        thorn.event("order.created").send({}, sender="acme")
-        live_through(thorn, clock, end)
-        assert thorn.run_due().total == 0
-        (record,) = thorn.deliveries()
-        made = [one.started_at for one in thorn.attempts(record.id)]
+    thorn = refusing_shop(store, clock, Random(seed).random)
+    thorn.event("order.created").send({}, sender="acme")
+    live_through(thorn, clock, end)
+    assert thorn.run_due().total == 0
+    (record,) = thorn.deliveries()
+    made = [one.started_at for one in thorn.attempts(record.id)]
     policy = RetryPolicy()
     assert record.state is DeliveryState.FAILED
     assert len(made) == policy.attempts

@@ -1,8 +1,6 @@
 import os
 import sqlite3
 import stat
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +14,7 @@ import pytest
 from attrs import evolve
 
 from support.records import MINUTE, NOW, delivery, in_state, owed, subscription, until
+from support.scripts import Process, running
 from thornsdk import (
     Audience,
     Breaker,
@@ -38,8 +37,6 @@ from thornsdk_plugins.sqlite.schema import APPLICATION_ID, TABLES, VERSION
 
 EVENT = Audience(event="order.created")
 
-
-Process: TypeAlias = "subprocess.Popen[str]"
 Start: TypeAlias = Callable[[Path, str], Process]
 
 
@@ -74,16 +71,7 @@ def start() -> Iterator[Start]:
     with ExitStack() as stack:
 
         def start_one(path: Path, script: str) -> Process:
-            process = subprocess.Popen(
-                [sys.executable, "-c", _BEGIN + script, str(path)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-            )
-            stack.enter_context(process)
-            stack.callback(process.kill)
-            return process
+            return stack.enter_context(running(_BEGIN + script, path))
 
         yield start_one
 

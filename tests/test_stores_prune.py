@@ -1,4 +1,4 @@
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -9,19 +9,8 @@ from attrs import evolve
 
 from support.records import MINUTE, NOW, delivery, lost
 from thornsdk import DeliveryRecord, OutcomeKind, Pruned, Store
-from thornsdk_plugins.memory import MemoryStore
 from thornsdk_plugins.sqlite import SqliteStore
 from thornsdk_plugins.sqlite.pruning import PAGE, Pruning
-
-
-@pytest.fixture(params=["memory", "sqlite"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    kinds: dict[str, Callable[[], Store]] = {
-        "memory": MemoryStore,
-        "sqlite": lambda: SqliteStore(tmp_path / "thorn.db"),
-    }
-    with closing(kinds[request.param]()) as one:
-        yield one
 
 
 @pytest.fixture

@@ -66,6 +66,11 @@ def test_a_delivery_is_given_by_its_id(thorn: Thorn) -> None:
         thorn.delivery(UUID(int=7))
 
 
+def test_a_replay_of_what_nobody_knows_is_an_error(thorn: Thorn) -> None:
+    with pytest.raises(NotFound, match=f"there is no delivery {UUID(int=7)} in the store"):
+        thorn.replay(UUID(int=7))
+
+
 # Retention
 
 

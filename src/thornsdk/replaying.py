@@ -39,15 +39,12 @@ class Replays:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def one(self, delivery_id: UUID, *, new_id: bool) -> DeliveryRecord:
+    def one(self, record: DeliveryRecord, *, new_id: bool) -> DeliveryRecord:
         """Attempts a delivery now, whatever its state.
 
         Raises:
-            NotFound: If the store does not know it, or its subscription is not there or disabled.
+            NotFound: If its subscription is not there or disabled.
         """
-        record = self._engine.store.delivery(delivery_id)
-        if record is None:
-            raise NotFound(f"there is no delivery {delivery_id} in the store")
         subscription = self._engine.subscription(record)
         if subscription is None or not subscription.active:
             raise NotFound(

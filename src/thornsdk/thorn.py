@@ -452,8 +452,7 @@ class Thorn:
         Raises:
             NotFound: If the store does not know the delivery, or its subscription is removed or disabled.
         """
-        self._open_store()
-        return self._replays.one(delivery_id, new_id=new_id)
+        return self._replays.one(self.delivery(delivery_id), new_id=new_id)
 
     def replay_all(self, wanted: DeliveryFilter, *, new_ids: bool = False) -> Tally:
         """Attempts deliveries again that have ended; what is pending or leased is attempted anyway.

@@ -284,29 +284,6 @@ class SqliteStore:
         """
         return Pruning(self._database).prune(before, keep)
 
-    def close(self) -> None:
-        """Closes the file."""
-        self._database.close()
-
-    def _claim(
-        self,
-        sql: str,
-        values: Sequence[Value],
-        claim: Callable[[DeliveryRecord], DeliveryRecord],
-        unreadable_until: datetime | None = None,
-    ) -> list[DeliveryRecord]:
-        with self._database.transaction() as connection:
-            found = rows.sharing_bodies(connection.execute(sql, values))
-            records, problem = _readable(found)
-            if records:
-                connection.executemany(_CLAIM, ((*rows.standing(claim(one)), str(one.id)) for one in records))
-            elif unreadable_until is not None:
-                later = rows.moment(unreadable_until)
-                connection.executemany(_LATER, ((later, row[0]) for row in found))
-        if problem is not None and not records:
-            raise problem
-        return records
-
     def failing_since(self, subscription_id: UUID) -> datetime | None:
         """Gives since when every attempt to a subscription has failed, or None."""
         sql = "SELECT since FROM failing WHERE subscription_id = ?"
@@ -334,6 +311,29 @@ class SqliteStore:
             elif changed != known:
                 connection.execute(_PUT_BREAKER, rows.breaker_row(origin, changed))
         return changed
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._database.close()
+
+    def _claim(
+        self,
+        sql: str,
+        values: Sequence[Value],
+        claim: Callable[[DeliveryRecord], DeliveryRecord],
+        unreadable_until: datetime | None = None,
+    ) -> list[DeliveryRecord]:
+        with self._database.transaction() as connection:
+            found = rows.sharing_bodies(connection.execute(sql, values))
+            records, problem = _readable(found)
+            if records:
+                connection.executemany(_CLAIM, ((*rows.standing(claim(one)), str(one.id)) for one in records))
+            elif unreadable_until is not None:
+                later = rows.moment(unreadable_until)
+                connection.executemany(_LATER, ((later, row[0]) for row in found))
+        if problem is not None and not records:
+            raise problem
+        return records
 
     def _wanting(self, pattern: str, owner: str | None) -> Iterator[Row]:
         condition, values = ("", (pattern,)) if owner is None else ("AND p.owner = ?", (pattern, owner))

@@ -135,6 +135,24 @@ def test_ctrl_c_ends_any_command_with_one_line(run: Commands, monkeypatch: pytes
     assert (ran.code, ran.err) == (130, "error: stopped\n")
 
 
+_INTERRUPTED_WHILE_IT_IMPORTS = """
+from thornsdk.cli import show, main
+
+def interrupted(*_):
+    exec("raise KeyboardInterrupt")  # As a data class that is being made.
+
+show.print_json = interrupted
+main()
+"""
+
+
+def test_ctrl_c_ends_the_process_with_that_code_though_python_has_noted_it(tmp_path: Path) -> None:
+    (tmp_path / "interrupted.py").write_text(_INTERRUPTED_WHILE_IT_IMPORTS)
+    command = [sys.executable, "-m", "interrupted", "settings", "--json"]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)  # noqa: S603
+    assert (ran.returncode, ran.stderr) == (130, "error: stopped\n")
+
+
 @pytest.mark.parametrize("flags", [[], ["--json"]])
 def test_a_listing_whose_reader_has_gone_ends_in_silence(tmp_path: Path, flags: list[str]) -> None:
     run_process("subscribe", "https://example.com/", "--event", "*", "--store", store_url(tmp_path))

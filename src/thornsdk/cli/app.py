@@ -39,6 +39,7 @@ class Commands(click.Group):
         except ThornError as exc:
             raise translate(exc) from exc
         except KeyboardInterrupt:
+            _forget_interrupt()
             raise Interrupted("stopped") from None
 
 
@@ -68,6 +69,16 @@ for command in (
     settings_command,
 ):
     cli.add_command(command)
+
+
+def _forget_interrupt() -> None:
+    """Lets the process end with our exit code, wherever Ctrl-C has met it.
+
+    CPython notes a `KeyboardInterrupt` that leaves an ``exec`` of text, as data classes and named tuples run it
+    while a module is imported. Run with ``-m``, it would end by the signal though we have caught it. The next
+    ``exec`` of text that ends well makes it forget that.
+    """
+    exec("")
 
 
 def run() -> None:

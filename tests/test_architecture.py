@@ -30,6 +30,7 @@ FLOORS = {
     "plugins": 4,
     "pipeline": 5,
     "logs": 5,
+    "gates": 5,
     "planned": 5,
     "leases": 5,
     "breakers": 5,

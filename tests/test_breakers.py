@@ -34,6 +34,7 @@ from thornsdk import (
     Thorn,
 )
 from thornsdk.errors import StoreError, TransportError
+from thornsdk.gates import Hold
 from thornsdk.planned import held_back
 from thornsdk_plugins.memory import MemoryStore
 from thornsdk_plugins.sqlite import SqliteStore
@@ -232,7 +233,8 @@ def test_an_attempt_that_was_lost_and_is_held_back_counts_as_lost_all_the_same(c
         body=b"{}",
     )
     due = clock.now + timedelta(seconds=60)
-    record = held_back(Planned(delivery=delivery, number=2, terms=TERMS, lost=True), due, clock.now)
+    planned = Planned(delivery=delivery, number=2, terms=TERMS, lost=True)
+    record = held_back(planned, Hold(Reason.ORIGIN_PAUSED, due), clock.now)
     assert (record.last.number, record.last.outcome.reason) == (1, Reason.WORKER_LOST)
     assert (record.next_attempt_at, record.held) == (due, Reason.ORIGIN_PAUSED)
 

@@ -149,7 +149,7 @@ main()
 def test_ctrl_c_ends_the_process_with_that_code_though_python_has_noted_it(tmp_path: Path) -> None:
     (tmp_path / "interrupted.py").write_text(_INTERRUPTED_WHILE_IT_IMPORTS)
     command = [sys.executable, "-m", "interrupted", "settings", "--json"]
-    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)  # noqa: S603
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (ran.returncode, ran.stderr) == (130, "error: stopped\n")
 
 

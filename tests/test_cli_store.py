@@ -38,6 +38,11 @@ def test_subscribing_takes_all_that_a_subscription_has(run: Commands, thorn: Tho
         "--digest": "sha512",
         "--header": "X-Key:  value: with colon ",
         "--client-certificate": "ours",
+        "--rate": "0.5",
+        "--burst": "3",
+        "--in-flight": "4",
+        "--ordered-by": "order.id",
+        "--when-failed": "skip",
     }
     flags = [part for pair in options.items() for part in pair]
     patterns, secrets = ["--event", "a.*", "--event", "b"], ["--secret", "new", "--secret", "old"]
@@ -52,6 +57,10 @@ def test_subscribing_takes_all_that_a_subscription_has(run: Commands, thorn: Tho
             "content_type": "application/x-www-form-urlencoded",
             "digest": "sha512",
             "client_certificate": "ours",
+            "rate_limit": {"per_second": 0.5, "burst": 3},
+            "max_in_flight": 4,
+            "ordered_by": "order.id",
+            "when_failed": "skip",
             "disabled": None,
             "secrets": ["new", "old"],
             "old_secrets": [],
@@ -67,6 +76,7 @@ def test_subscribing_takes_all_that_a_subscription_has(run: Commands, thorn: Tho
             ["ftp://example.com/", "--event", "*"],
             "no transport serves the scheme 'ftp'; there are: http, https",
         ),
+        (["https://example.com/", "--event", "*", "--burst", "3"], "--burst needs --rate"),
         (["https://u:p@example.com/", "--event", "*"], "this URL cannot be used: it has a user name"),
         (["https://example.com/", "--event", "a.b*"], "no event can match the pattern 'a.b*'"),
         (

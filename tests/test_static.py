@@ -17,7 +17,10 @@ SECRET = Secret("hunter2")
 URL_TEXT = "https://a.example/hooks"
 ID = UUID("00000000-0000-4000-8000-000000000001")
 WHOLE = Subscription(id=ID, patterns="cart", url=URL_TEXT, secrets="own")
-TAKES = "client_certificate, content_type, digest, headers, id, owner, secret, secrets, url"
+TAKES = (
+    "client_certificate, content_type, digest, headers, id, max_in_flight, ordered_by, owner, rate_limit, "
+    "secret, secrets, url, when_failed"
+)
 
 ASKED: list[tuple[str, str | None]] = []
 

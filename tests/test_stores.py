@@ -52,6 +52,10 @@ def test_a_subscription_is_found_as_it_was_put(store: Store) -> None:
         owner="tenant 'ü",
         headers={"X-Key": "one; two"},
         client_certificate="acme",
+        rate_limit={"per_second": 0.5, "burst": 3},
+        max_in_flight=4,
+        ordered_by="order.id",
+        when_failed="skip",
         disabled="it answered 410",
     )
     store.put([whole])
@@ -297,6 +301,7 @@ def test_a_delivery_is_found_as_it_was_recorded(store: Store) -> None:
         ),
         owner="tenant 'ü",
         lease=Lease("host:1:token"),
+        order_key="ö 42",
     )
     store.record(whole)
     assert store.delivery(whole.id) == whole

@@ -106,6 +106,15 @@ def test_a_subscription_wants_what_one_of_its_patterns_matches() -> None:
     ]
 
 
+@pytest.mark.parametrize(("given", "burst"), [(0.5, 1), (2.5, 3), ({"per_second": 5, "burst": 9}, 9)])
+def test_a_rate_limit_lets_through_one_second_at_once_unless_it_says_otherwise(
+    given: object, burst: int
+) -> None:
+    limit = subscription(rate_limit=given).rate_limit
+    assert limit is not None
+    assert limit.burst == burst
+
+
 def test_a_disabled_subscription_is_not_active() -> None:
     assert not subscription(disabled="gone").active
 
@@ -125,6 +134,22 @@ def test_a_disabled_subscription_is_not_active() -> None:
         ({"owner": ""}, InvalidValue, "the owner must not be empty; give None for nobody"),
         ({"disabled": " "}, InvalidValue, "the reason why a subscription is disabled must not be empty"),
         ({"disabled": "\ud800"}, InvalidValue, "the reason why a subscription is disabled has a lone"),
+        ({"rate_limit": 0}, InvalidValue, "a rate limit of 0 per second; it takes a number from 1/3600"),
+        ({"rate_limit": True}, InvalidValue, "a rate limit of True per second"),
+        ({"rate_limit": {"per_second": "1"}}, InvalidValue, "a rate limit of '1' per second"),
+        ({"rate_limit": {"burst": 1}}, InvalidValue, "a rate limit takes per_second, and burst if you like"),
+        (
+            {"rate_limit": {"per_second": 1, "burst": 0}},
+            InvalidValue,
+            "the burst of a rate limit is 0; it takes",
+        ),
+        ({"max_in_flight": 1.5}, InvalidValue, "max_in_flight is 1.5; it takes a whole number from 1"),
+        (
+            {"ordered_by": "order..id"},
+            InvalidValue,
+            "ordered_by is 'order..id'; it takes the name of a field",
+        ),
+        ({"when_failed": "wait"}, InvalidValue, "when_failed is 'wait'; it takes one of: stop, skip"),
         ({"headers": {"Hook-HMAC": "hunter2"}}, InvalidHeader, "'Hook-HMAC' is set by the library"),
     ],
 )

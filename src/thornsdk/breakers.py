@@ -4,16 +4,18 @@ from collections.abc import Callable
 from datetime import datetime
 
 from thornsdk.dispatching import Planned
+from thornsdk.gates import Gate, Hold
 from thornsdk.leases import time_needed
 from thornsdk.model import DeliveryRecord
 from thornsdk.planned import Conditions
 from thornsdk.policy.breaker import Breaker, BreakerState, verdict
+from thornsdk.reasons import Reason
 from thornsdk.stages import Store
 
 _CLOSED = Breaker()
 
 
-class Breakers:
+class Breakers(Gate):
     """The circuit breakers of all origins, which all processes share that share the store.
 
     What the store knows is read once, again when a pass over what is due begins, and with each message while
@@ -40,10 +42,10 @@ class Breakers:
         if self._known:
             self._read()
 
-    def put_off(self, planned: Planned) -> datetime | None:
-        """Tells when a delivery is due that must not be sent now; None for one that may.
+    def hold(self, planned: Planned) -> Hold | None:
+        """Tells whether the origin of a delivery is paused; None where it is not.
 
-        One that may can be the probe of its origin, for which the others wait.
+        One that may pass can be the probe of its origin, for which the others wait.
         """
         failing = self._failing()
         if not failing:
@@ -59,7 +61,11 @@ class Breakers:
             known = self._begin(origin, planned, now)
             if self._policy.admits(known, planned.delivery.id):
                 return None
-        return self._policy.put_off(known, now, self._conditions.random, planned.terms.timeout)
+        until = self._policy.put_off(known, now, self._conditions.random, planned.terms.timeout)
+        return Hold(Reason.ORIGIN_PAUSED, until)
+
+    def take_back(self, planned: Planned) -> None:
+        """Does nothing: a probe that is not made is over in time."""
 
     def settled(self, record: DeliveryRecord) -> None:
         """Takes down what an attempt says of its origin."""

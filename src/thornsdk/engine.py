@@ -13,6 +13,7 @@ from thornsdk.claims import PAGE, Claim, Due
 from thornsdk.dispatching import Dispatch, Planned, Terms
 from thornsdk.errors import ConfigurationError, StoreDamaged
 from thornsdk.failing import Failing, tell_observers
+from thornsdk.gates import Gates
 from thornsdk.leases import lease_time, time_needed
 from thornsdk.model import (
     Attempt,
@@ -89,6 +90,7 @@ class Engine:
         self._sources = sources
         self._conditions = conditions
         self._breakers = Breakers(self._store, conditions)
+        self._gates = Gates([self._breakers])
         self._failing = Failing(self._store, conditions, self._disable)
 
     @property
@@ -399,13 +401,13 @@ class Engine:
         return settled
 
     def _held(self, planned: Planned) -> DeliveryRecord | None:
-        """Holds a delivery back whose origin is paused, and gives what is then known of it."""
+        """Holds a delivery back that does not pass the gates, and gives what is then known of it."""
         if planned.problem is not None:
             return None  # It fails without a request.
-        until = self._breakers.put_off(planned)
-        if until is None:
+        hold = self._gates.hold(planned)
+        if hold is None:
             return None
-        record = held_back(planned, until, self.clock())
+        record = held_back(planned, hold, self.clock())
         if planned.known is None:
             self._store.accept([record])
         else:
@@ -415,7 +417,7 @@ class Engine:
 
     def _settled(self, record: DeliveryRecord, subscription: Subscription) -> None:
         self._keep(record)
-        self._breakers.settled(record)
+        self._gates.settled(record)
         if record.last.outcome.reason is Reason.GONE:
             self._disable(record, subscription, f"answered 410 (gone) to {record.event}")
         elif record.last.receiver_failed:

@@ -7,6 +7,7 @@ from attrs import evolve, field, frozen
 
 from thornsdk.dispatching import Bodies, Dispatch, Planned, RecipientValidator, Terms
 from thornsdk.errors import RecipientRefused, SerializationError, crash
+from thornsdk.gates import Hold
 from thornsdk.logs import DeliveryLog
 from thornsdk.model import (
     URL,
@@ -111,22 +112,22 @@ def with_problem_of(dispatch: Dispatch, planned: Planned) -> Planned:
     return evolve(planned, problem=problem)
 
 
-def held_back(planned: Planned, until: datetime, now: datetime) -> DeliveryRecord:
-    """Gives what is true of a delivery that is not attempted because its origin is paused.
+def held_back(planned: Planned, hold: Hold, now: datetime) -> DeliveryRecord:
+    """Gives what is true of a delivery that is held back.
 
     The number of its latest attempt stays as it is, and so does what came of that.
 
     Args:
         planned: The delivery.
-        until: When it is due.
+        hold: Why, and until when.
         now: When it was held back.
     """
-    known = planned.known or DeliveryRecord.of(planned.delivery, _before(planned, until, now))
+    known = planned.known or DeliveryRecord.of(planned.delivery, _before(planned, hold.until, now))
     if known.last.number == 0:
-        outcome = Outcome(OutcomeKind.RETRY, Reason.ORIGIN_PAUSED, until)
+        outcome = Outcome(OutcomeKind.RETRY, hold.reason, hold.until)
         known = evolve(known, last=evolve(known.last, outcome=outcome))
     origin = str(planned.delivery.subscription.url.origin)
-    return evolve(known.due_at(until), origin=origin, lease=None, held=Reason.ORIGIN_PAUSED)
+    return evolve(known.due_at(hold.until), origin=origin, lease=None, held=hold.reason)
 
 
 def build_request(planned: Planned, transport: Transport, conditions: Conditions) -> Request:

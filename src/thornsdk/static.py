@@ -17,7 +17,21 @@ Subscriber: TypeAlias = object
 
 _NAMESPACE = UUID("9c5a4b50-6a0b-5f0e-9d9f-5d3b7f2a6c11")
 _KEYS = frozenset(
-    {"url", "id", "secret", "secrets", "owner", "headers", "content_type", "digest", "client_certificate"}
+    {
+        "url",
+        "id",
+        "secret",
+        "secrets",
+        "owner",
+        "headers",
+        "content_type",
+        "digest",
+        "client_certificate",
+        "rate_limit",
+        "max_in_flight",
+        "ordered_by",
+        "when_failed",
+    }
 )
 
 

@@ -38,6 +38,7 @@ from thornsdk.model import (
     Message,
     PatternsLike,
     Pruned,
+    RateLimitLike,
     Receipt,
     ReceiptState,
     Secret,
@@ -45,6 +46,7 @@ from thornsdk.model import (
     SecretsLike,
     Subscription,
     Tally,
+    WhenFailed,
     as_patterns,
     as_secret,
     as_secrets,
@@ -227,7 +229,7 @@ class Thorn:
 
     # Subscriptions
 
-    def subscribe(
+    def subscribe(  # noqa: PLR0913 - what may be said of a subscription, by name
         self,
         patterns: PatternsLike,
         url: str | URL,
@@ -238,6 +240,10 @@ class Thorn:
         digest: Digest | str = Digest.SHA256,
         headers: HeadersLike = (),
         client_certificate: str | None = None,
+        rate_limit: RateLimitLike | None = None,
+        max_in_flight: int | None = None,
+        ordered_by: str | None = None,
+        when_failed: WhenFailed | str = WhenFailed.STOP,
     ) -> Subscription:
         """Subscribes a URL to events.
 
@@ -252,6 +258,15 @@ class Thorn:
             headers: What is sent besides the library's own headers.
             client_certificate: The name of the certificate that is shown to the receiver (mutual TLS), one of
                 those of ``THORN_CLIENT_CERTIFICATES`` where the deliveries run.
+            rate_limit: How fast attempts may follow each other: so many in a second, or a `RateLimit` with a
+                burst. What comes faster is put off, and spends no attempt.
+            max_in_flight: How many attempts may be under way at once, in all processes that share the store.
+                What comes besides is put off, and spends no attempt.
+            ordered_by: The field of the payload by which messages are ordered, such as ``order_id``, or a
+                path to it, such as ``order.id``. Of those with one value, each waits until the one before
+                has arrived; a message without it waits for none.
+            when_failed: With ``ordered_by``, what becomes of those that wait when the one before is given
+                up: ``stop``, they wait until it is replayed; ``skip``, the next is delivered.
 
         Returns:
             The subscription, which is in the store now.
@@ -272,6 +287,10 @@ class Thorn:
             owner=owner,
             headers=headers,
             client_certificate=client_certificate,
+            rate_limit=rate_limit,
+            max_in_flight=max_in_flight,
+            ordered_by=ordered_by,
+            when_failed=when_failed,
         )
         self._check(subscription)
         self._open_store().put([subscription])

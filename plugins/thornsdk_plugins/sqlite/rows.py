@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TypeAlias, cast
 from uuid import UUID
 
-from attrs import astuple, fields
+from attrs import asdict, astuple, fields
 
 from thornsdk import (
     Attempt,
@@ -32,13 +32,13 @@ _TIMINGS = tuple(one.name for one in fields(Timings))
 
 SUBSCRIPTION = (
     "id, owner, patterns, url, secrets, old_secrets, content_type, digest, headers, client_certificate, "
-    "disabled"
+    "rate_limit, max_in_flight, ordered_by, when_failed, disabled"
 )
 """The columns that make a subscription, in the order that `subscription` takes."""
 
 DELIVERY = (
     "deliveries.id, deliveries.message_id, event, sender, owner, subscription_id, origin, "
-    "deliveries.content_type, body, accepted_at, due_at, holder, held, attempt"
+    "deliveries.content_type, body, accepted_at, order_key, due_at, holder, held, attempt"
 )
 """The columns that make a delivery, in the order that `delivery` takes."""
 _BODY = 8
@@ -55,6 +55,7 @@ DELIVERY_COLUMNS = (
     "subscription_id",
     "content_type",
     "accepted_at",
+    "order_key",
     *STANDING,
 )
 """The columns of a delivery, in the order that `delivery_row` gives."""
@@ -83,6 +84,10 @@ def subscription_row(subscription: Subscription) -> Row:
         subscription.digest.value,
         json.dumps(subscription.headers),
         subscription.client_certificate,
+        json.dumps(asdict(limit)) if (limit := subscription.rate_limit) else None,
+        subscription.max_in_flight,
+        subscription.ordered_by,
+        subscription.when_failed.value,
         subscription.disabled,
         place(subscription.url.origin),
     )
@@ -107,7 +112,7 @@ def subscription(row: Row) -> Subscription:
     with _readable(f"subscription {row[0]!s}"):
         text = cast("list[str]", row)
         identity, owner, patterns, url, secrets, old, content_type, digest, headers, *rest = text
-        certificate, disabled = rest
+        certificate, rate_limit, max_in_flight, ordered_by, when_failed, disabled = rest
         return Subscription(
             id=UUID(identity),
             owner=owner,
@@ -119,6 +124,10 @@ def subscription(row: Row) -> Subscription:
             digest=digest,
             headers=[(name, value) for name, value in json.loads(headers)],
             client_certificate=certificate,
+            rate_limit=json.loads(rate_limit) if rate_limit else None,
+            max_in_flight=cast("int | None", max_in_flight),
+            ordered_by=ordered_by,
+            when_failed=when_failed,
             disabled=disabled,
         )
 
@@ -145,7 +154,7 @@ def delivery(row: Row) -> DeliveryRecord:
     with _readable(f"delivery {row[0]!s}"):
         text = cast("list[str]", row)
         identity, message_id, event, sender, owner, subscription_id, origin, content_type = text[:_BODY]
-        accepted_at, due_at, holder, held, last = text[_BODY + 1 :]
+        accepted_at, order_key, due_at, holder, held, last = text[_BODY + 1 :]
         record = DeliveryRecord(
             id=UUID(identity),
             message_id=UUID(message_id),
@@ -160,6 +169,7 @@ def delivery(row: Row) -> DeliveryRecord:
             accepted_at=datetime.fromisoformat(accepted_at),
             lease=Lease(holder) if holder else None,
             held=Reason(held) if held else None,
+            order_key=order_key,
         )
         due = datetime.fromisoformat(due_at) if due_at else None
         return record if due is None or due == record.next_attempt_at else record.due_at(due)
@@ -176,6 +186,7 @@ def delivery_row(delivery: DeliveryRecord) -> Row:
         str(delivery.subscription_id),
         delivery.content_type,
         moment(delivery.accepted_at or delivery.last.started_at),
+        delivery.order_key,
         *standing(delivery),
     )
 

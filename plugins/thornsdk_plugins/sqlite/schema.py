@@ -1,6 +1,6 @@
 """The tables, and the version of their layout."""
 
-VERSION = 6
+VERSION = 7
 """The layout's version, kept in ``user_version``."""
 
 APPLICATION_ID = 0x54484F52
@@ -23,6 +23,10 @@ TABLES = (
         digest TEXT NOT NULL,
         headers TEXT NOT NULL,
         client_certificate TEXT,
+        rate_limit TEXT,
+        max_in_flight INTEGER,
+        ordered_by TEXT,
+        when_failed TEXT NOT NULL,
         disabled TEXT
     ) WITHOUT ROWID
     """,
@@ -62,6 +66,7 @@ TABLES = (
         origin TEXT NOT NULL,
         content_type TEXT NOT NULL,
         accepted_at TEXT NOT NULL,
+        order_key TEXT,
         state TEXT NOT NULL,
         attempted_at TEXT NOT NULL,
         due_at TEXT,

@@ -35,7 +35,7 @@ _KNOWN_BODIES = 16
 
 _PUT = f"""
     INSERT OR REPLACE INTO subscriptions ({rows.SUBSCRIPTION}, place)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    VALUES ({", ".join("?" for _ in rows.SUBSCRIPTION.split(", "))}, ?)
 """  # noqa: S608 - the columns are ours
 _FIND = f"SELECT {rows.SUBSCRIPTION} FROM subscriptions WHERE id = ?"  # noqa: S608 - the columns are ours
 _PUT_BODY = "INSERT OR IGNORE INTO bodies VALUES (?, ?, ?)"

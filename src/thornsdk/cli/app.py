@@ -74,11 +74,11 @@ for command in (
 def _forget_interrupt() -> None:
     """Lets the process end with our exit code, wherever Ctrl-C has met it.
 
-    CPython notes a `KeyboardInterrupt` that leaves an ``exec`` of text, as data classes and named tuples run it
-    while a module is imported. Run with ``-m``, it would end by the signal though we have caught it. The next
-    ``exec`` of text that ends well makes it forget that.
+    CPython notes a `KeyboardInterrupt` that leaves an ``exec`` of text, as data classes run it while a module
+    is imported. Run with ``-m``, it would end by the signal though we have caught it. The next ``exec`` of
+    text that ends well makes it forget that.
     """
-    exec("")
+    exec("")  # noqa: S102 - nothing is run
 
 
 def run() -> None:

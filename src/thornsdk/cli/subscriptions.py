@@ -5,9 +5,10 @@ from typing import TypedDict, Unpack
 from uuid import UUID
 
 import click
+from attrs import asdict
 from rich.text import Text
 
-from thornsdk import Digest, OldSecret, Subscription
+from thornsdk import Digest, OldSecret, RateLimit, Subscription, WhenFailed
 from thornsdk.cli import show
 from thornsdk.cli.options import json_option, open_durable, read_headers, store_option, with_store
 
@@ -23,6 +24,11 @@ class _Given(TypedDict):
     digest: str
     headers: tuple[str, ...]
     client_certificate: str | None
+    rate: float | None
+    burst: int | None
+    in_flight: int | None
+    ordered_by: str | None
+    when_failed: str
     store: str | None
     as_json: bool
 
@@ -41,6 +47,17 @@ class _Given(TypedDict):
 )
 @click.option("--header", "headers", multiple=True, metavar="'Name: value'", help="What is sent besides.")
 @click.option("--client-certificate", metavar="NAME", help="One of THORN_CLIENT_CERTIFICATES.")
+@click.option("--rate", type=float, metavar="N", help="At most so many attempts in a second.")
+@click.option("--burst", type=int, metavar="N", help="With --rate: so many at once after a rest.")
+@click.option("--in-flight", type=int, metavar="N", help="At most so many attempts at the same time.")
+@click.option("--ordered-by", metavar="FIELD", help="Of those with one value of it, each waits for the last.")
+@click.option(
+    "--when-failed",
+    type=click.Choice([one.value for one in WhenFailed]),
+    default="stop",
+    show_default=True,
+    help="With --ordered-by: what becomes of those behind one that is given up.",
+)
 @store_option
 @json_option
 def subscribe(url: str, **given: Unpack[_Given]) -> None:
@@ -55,6 +72,10 @@ def subscribe(url: str, **given: Unpack[_Given]) -> None:
             digest=given["digest"],
             headers=read_headers(given["headers"]),
             client_certificate=given["client_certificate"],
+            rate_limit=_rate_limit(given["rate"], given["burst"]),
+            max_in_flight=given["in_flight"],
+            ordered_by=given["ordered_by"],
+            when_failed=given["when_failed"],
         )
     if given["as_json"]:
         show.print_json(_fields(subscription, secrets=True))
@@ -161,6 +182,14 @@ def unsubscribe(subscription_id: UUID, store: str | None, *, as_json: bool) -> N
         show.console().print(f"removed {subscription_id}")
 
 
+def _rate_limit(rate: float | None, burst: int | None) -> RateLimit | None:
+    if rate is None:
+        if burst is not None:
+            raise click.UsageError("--burst needs --rate")
+        return None
+    return RateLimit(per_second=rate) if burst is None else RateLimit(per_second=rate, burst=burst)
+
+
 def _print_secrets(subscription: Subscription) -> None:
     out = show.console()
     out.print(f"id      {subscription.id}")
@@ -200,6 +229,10 @@ def _fields(one: Subscription, *, secrets: bool) -> dict[str, object]:
         "content_type": one.content_type,
         "digest": one.digest.value,
         "client_certificate": one.client_certificate,
+        "rate_limit": asdict(one.rate_limit) if one.rate_limit else None,
+        "max_in_flight": one.max_in_flight,
+        "ordered_by": one.ordered_by,
+        "when_failed": one.when_failed.value if one.ordered_by else None,
         "disabled": one.disabled,
     }
     if secrets:

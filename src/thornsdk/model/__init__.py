@@ -2,6 +2,7 @@
 
 from thornsdk.model.exchange import Exchange, Request, Response
 from thornsdk.model.headers import check_header, check_signed, custom_headers, header_pairs
+from thornsdk.model.limits import RateLimit, RateLimitLike, WhenFailed, as_rate_limit
 from thornsdk.model.message import Audience, Delivery, Message, delivery_id, keyed_message_id
 from thornsdk.model.notice import SubscriptionNotice
 from thornsdk.model.outcome import KEPT_ANSWER, Attempt, Outcome, OutcomeKind
@@ -43,6 +44,8 @@ __all__ = [
     "OutcomeKind",
     "PatternsLike",
     "Pruned",
+    "RateLimit",
+    "RateLimitLike",
     "Receipt",
     "ReceiptState",
     "Request",
@@ -53,7 +56,9 @@ __all__ = [
     "Subscription",
     "SubscriptionNotice",
     "Tally",
+    "WhenFailed",
     "as_patterns",
+    "as_rate_limit",
     "as_secret",
     "as_secrets",
     "check_event_name",

@@ -45,6 +45,10 @@ _NOT_THE_RECEIVERS = frozenset(
         Reason.NOT_ATTEMPTED,
         Reason.NOT_QUEUED,
         Reason.ORIGIN_PAUSED,
+        Reason.SUBSCRIPTION_DISABLED,
+        Reason.RATE_LIMITED,
+        Reason.TOO_MANY_IN_FLIGHT,
+        Reason.OUT_OF_TURN,
         Reason.STAGE_FAILED,
     }
 )

@@ -125,8 +125,10 @@ class DeliveryRecord:
         owner: The tenant that the subscription belonged to when the delivery was made, or None.
         accepted_at: When the store was first told of it; None where that was not read from a store.
         lease: Who attempts it now, and until when nobody else does; None while nobody does.
-        held: Why it is held back until it is due, without an attempt: `Reason.ORIGIN_PAUSED`. None where it
-            is not, but waits for the time of its next attempt.
+        held: Why it is held back until it is due, without an attempt, such as `Reason.ORIGIN_PAUSED`. None
+            where it is not, but waits for the time of its next attempt.
+        order_key: Where its subscription is ordered, what it shares with those that it waits for and that
+            wait for it; None where it waits for none.
     """
 
     id: UUID
@@ -142,6 +144,7 @@ class DeliveryRecord:
     accepted_at: datetime | None = None
     lease: Lease | None = None
     held: Reason | None = None
+    order_key: str | None = None
 
     @classmethod
     def of(cls, delivery: Delivery, attempt: Attempt) -> "DeliveryRecord":

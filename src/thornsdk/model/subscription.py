@@ -11,6 +11,7 @@ from attrs import Attribute, field, frozen
 
 from thornsdk.errors import InvalidSecret, InvalidValue
 from thornsdk.model.headers import check_header, custom_headers
+from thornsdk.model.limits import RateLimit, WhenFailed, as_rate_limit, as_when_failed, check_path, count_of
 from thornsdk.model.patterns import EventPattern
 from thornsdk.model.secret import OldSecret, Secret, SecretLike, as_secret
 from thornsdk.model.url import URL
@@ -148,6 +149,14 @@ class Subscription:
         headers: What is sent besides the library's own headers.
         client_certificate: The name of the certificate that is shown to the receiver (mutual TLS); None for
             none. ``THORN_CLIENT_CERTIFICATES`` says which file it means: no key is ever in a store.
+        rate_limit: How fast attempts may follow each other; None for as fast as they come. Given as a number,
+            it is the attempts per second.
+        max_in_flight: How many attempts may be under way at once, in all processes together; None for any
+            number.
+        ordered_by: The field of the payload by which messages are ordered, such as ``order_id``, or a path to
+            it, such as ``order.id``: of those with one value, each waits for the one before. None for no
+            order.
+        when_failed: With `ordered_by`, what becomes of those that wait when the one before is given up.
         disabled: Why nothing is sent to it, or None for an active subscription.
 
     Raises:
@@ -163,6 +172,10 @@ class Subscription:
     owner: str | None = field(default=None, validator=check_tenant)
     headers: Headers = field(default=(), converter=custom_headers, repr=False)
     client_certificate: str | None = field(default=None, validator=_named)
+    rate_limit: RateLimit | None = field(default=None, converter=as_rate_limit)
+    max_in_flight: int | None = field(default=None, validator=count_of("max_in_flight"))
+    ordered_by: str | None = field(default=None, validator=check_path)
+    when_failed: WhenFailed = field(default=WhenFailed.STOP, converter=as_when_failed)
     disabled: str | None = field(default=None, validator=_some_reason)
     old_secrets: tuple[OldSecret, ...] = field(default=(), converter=_as_old_secrets)
 

@@ -184,3 +184,9 @@ def test_the_example_in_a_docstring_runs(example: doctest.DocTest, web: Web) -> 
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS, verbose=False)
     runner.run(example, out=lines.append)
     assert not runner.failures, "".join(lines)
+
+
+def test_the_picture_of_the_states_shows_each_of_them() -> None:
+    picture = (DOCS / "explanation" / "deliveries.svg").read_text()
+    shown = re.findall(r'class="text state"[^>]*>(\w+)<', picture)
+    assert sorted(shown) == sorted(DeliveryState)

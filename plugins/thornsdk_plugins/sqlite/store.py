@@ -56,10 +56,11 @@ _RECORD_IF_BODY = f"""
     WHERE EXISTS (SELECT 1 FROM bodies WHERE message_id = ? AND content_type = ?) {_IF_IT_COUNTS}
 """  # noqa: S608 - the columns are ours
 _LATE = "INSERT OR REPLACE INTO attempts VALUES (?, ?, ?)"
-_CLAIM = f"""
-    UPDATE deliveries SET {", ".join(f"{name} = ?" for name in rows.STANDING)} WHERE id = ?
-"""  # noqa: S608 - the columns are ours
-_LATER = "UPDATE deliveries SET due_at = ? WHERE id = ?"
+_STAND = f"UPDATE deliveries SET {', '.join(f'{name} = ?' for name in rows.STANDING)}"  # noqa: S608 - the columns are ours
+_TAKE = f"{_STAND} WHERE id = ? AND due_at = ?"
+# By its key: a row that was read is found without a look into the index of ids, which are random.
+_CLAIM = f"{_STAND} WHERE seq = ?"
+_LATER = "UPDATE deliveries SET due_at = ? WHERE seq = ?"
 _ATTEMPTS = """
     SELECT number, attempt FROM attempts WHERE delivery_id = :id
     UNION ALL SELECT number, attempt FROM deliveries WHERE id = :id AND number > 0
@@ -71,11 +72,11 @@ _WITH_BODIES = """
 _FROM_DELIVERIES = f"SELECT {rows.DELIVERY} FROM deliveries {_WITH_BODIES}"  # noqa: S608 - the columns are ours
 # Every index is named, so that what is due is found at once however much there is beside it.
 _DUE = f"""
-    SELECT {rows.DELIVERY} FROM deliveries INDEXED BY deliveries_due {_WITH_BODIES}
+    SELECT seq, {rows.DELIVERY} FROM deliveries INDEXED BY deliveries_due {_WITH_BODIES}
     WHERE due_at <= ? ORDER BY due_at, origin, seq LIMIT ?
 """  # noqa: S608 - the columns are ours
 _NEW = f"""
-    SELECT {rows.DELIVERY} FROM deliveries INDEXED BY deliveries_new {_WITH_BODIES}
+    SELECT seq, {rows.DELIVERY} FROM deliveries INDEXED BY deliveries_new {_WITH_BODIES}
     WHERE deliveries.message_id = ? AND number = 0 AND holder IS NOT NULL ORDER BY origin, seq LIMIT ?
 """  # noqa: S608 - the columns are ours
 _NEXT_DUE = """
@@ -221,7 +222,7 @@ class SqliteStore:
     def take(self, delivery_id: UUID, due_at: datetime, taken: DeliveryRecord) -> bool:
         """Replaces a delivery that is due at exactly this moment; tells whether it was."""
         values = (*rows.standing(taken), str(delivery_id), rows.moment(due_at))
-        return self._database.change(f"{_CLAIM} AND due_at = ?", values) > 0
+        return self._database.change(_TAKE, values) > 0
 
     def delivery(self, delivery_id: UUID) -> DeliveryRecord | None:
         """Gives what is known of a delivery, or None."""
@@ -324,16 +325,18 @@ class SqliteStore:
         unreadable_until: datetime | None = None,
     ) -> list[DeliveryRecord]:
         with self._database.transaction() as connection:
-            found = rows.sharing_bodies(connection.execute(sql, values))
-            records, problem = _readable(found)
+            keyed = connection.execute(sql, values).fetchall()
+            found = rows.sharing_bodies(row[1:] for row in keyed)
+            records, problem = _readable(zip((row[0] for row in keyed), found, strict=True))
             if records:
-                connection.executemany(_CLAIM, ((*rows.standing(claim(one)), str(one.id)) for one in records))
+                taken = ((*rows.standing(claim(one)), seq) for seq, one in records)
+                connection.executemany(_CLAIM, taken)
             elif unreadable_until is not None:
                 later = rows.moment(unreadable_until)
-                connection.executemany(_LATER, ((later, row[0]) for row in found))
+                connection.executemany(_LATER, ((later, row[0]) for row in keyed))
         if problem is not None and not records:
             raise problem
-        return records
+        return [one for _, one in records]
 
     def _wanting(self, pattern: str, owner: str | None) -> Iterator[Row]:
         condition, values = ("", (pattern,)) if owner is None else ("AND p.owner = ?", (pattern, owner))
@@ -363,13 +366,15 @@ def _body_key(delivery: DeliveryRecord) -> tuple[str, str]:
     return str(delivery.message_id), delivery.content_type
 
 
-def _readable(found: Iterable[Row]) -> tuple[list[DeliveryRecord], StoreDamaged | None]:
-    """Gives what can be read, and what is wrong with the last one of the others."""
-    records: list[DeliveryRecord] = []
+def _readable(
+    found: Iterable[tuple[Value, Row]],
+) -> tuple[list[tuple[Value, DeliveryRecord]], StoreDamaged | None]:
+    """Gives what can be read, each with its key, and what is wrong with the last one of the others."""
+    records: list[tuple[Value, DeliveryRecord]] = []
     problem: StoreDamaged | None = None
-    for row in found:
+    for seq, row in found:
         try:
-            records.append(rows.delivery(row))
+            records.append((seq, rows.delivery(row)))
         except StoreDamaged as exc:
             problem = exc
     return records, problem

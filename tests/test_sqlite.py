@@ -22,6 +22,7 @@ from thornsdk import (
     DeliveryRecord,
     DeliveryState,
     EventPattern,
+    Traffic,
     covering,
 )
 from thornsdk.errors import (
@@ -586,6 +587,7 @@ def plans(store: SqliteStore, read: Callable[[], object]) -> list[str]:
         lambda store: store.prune(NOW + MINUTE, 3),
         lambda store: store.failing_since(uuid4()),
         lambda store: store.change_breaker("https://example.com", lambda known: known),
+        lambda store: store.change_traffic(uuid4(), lambda known: known),
     ],
 )
 def test_every_read_goes_by_an_index(
@@ -634,6 +636,29 @@ def test_a_breaker_that_cannot_be_read_counts_as_new_and_holds_up_nobody(
     assert store.breakers() == {"https://example.com": Breaker()}
     store.change_breaker("https://example.com", lambda known: evolve(known, failures=7))
     assert store.breakers() == {"https://example.com": Breaker(failures=7)}
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "in_flight = 'hush'",
+        "in_flight = '5'",
+        "in_flight = '[5]'",
+        """in_flight = '[["hush", "2026-01-02T03:04:05+00:00"]]'""",
+        "full_at = 'hush'",
+        "late_until = '0001-01-01T00:00:00+14:00'",
+        "duration = 'hush'",
+    ],
+)
+def test_traffic_that_cannot_be_read_counts_as_new_and_holds_up_nobody(
+    damage: str, store: SqliteStore, path: Path
+) -> None:
+    key = uuid4()
+    store.change_traffic(key, lambda known: Traffic(queue_until=NOW))
+    raw(path, f"UPDATE traffic SET {damage}")
+    assert store.change_traffic(key, lambda known: known) == Traffic()
+    store.change_traffic(key, lambda known: Traffic(duration=0.5))
+    assert store.change_traffic(key, lambda known: known) == Traffic(duration=0.5)
 
 
 def test_what_is_due_is_found_by_its_time_however_much_is_pending(store: SqliteStore) -> None:

@@ -32,6 +32,7 @@ from thornsdk import (
     Store,
     Subscription,
     Timings,
+    Traffic,
 )
 from thornsdk_plugins.memory import MemoryStore
 from thornsdk_plugins.sqlite import SqliteStore
@@ -921,3 +922,63 @@ def test_a_change_of_a_breaker_that_breaks_changes_nothing(store: Store) -> None
     with pytest.raises(KeyError):
         store.change_breaker(ORIGIN, breaks)
     assert store.breakers() == {ORIGIN: OPEN}
+
+
+# What is known of the attempts to a subscription
+
+TRAFFIC = Traffic(
+    full_at=NOW + MINUTE,
+    queue_until=NOW + 2 * MINUTE,
+    late_until=NOW + 3 * MINUTE,
+    duration=0.25,
+    in_flight=((uuid4(), NOW + MINUTE), (uuid4(), NOW + 2 * MINUTE)),
+)
+
+
+@pytest.mark.parametrize("traffic", [TRAFFIC, Traffic(full_at=NOW), Traffic(duration=0.5)])
+def test_traffic_is_given_as_it_was_left_for_its_subscription_alone(traffic: Traffic, store: Store) -> None:
+    one, other = uuid4(), uuid4()
+    assert store.change_traffic(one, lambda known: traffic) == traffic
+    assert store.change_traffic(one, lambda known: known) == traffic
+    assert store.change_traffic(other, lambda known: known) == Traffic()
+
+
+def test_traffic_of_which_nothing_is_known_any_more_is_new(store: Store) -> None:
+    key = uuid4()
+    store.change_traffic(key, lambda known: TRAFFIC)
+    assert store.change_traffic(key, lambda known: Traffic()) == Traffic()
+    assert store.change_traffic(key, lambda known: known) == Traffic()
+
+
+def test_of_many_that_change_traffic_at_once_none_is_lost(store: Store) -> None:
+    key = uuid4()
+
+    def begin(_: int) -> Traffic:
+        return store.change_traffic(
+            key, lambda known: evolve(known, in_flight=(*known.in_flight, (uuid4(), NOW)))
+        )
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(begin, range(40)))
+    assert len(store.change_traffic(key, lambda known: known).in_flight) == 40
+
+
+def test_a_change_of_traffic_that_breaks_changes_nothing(store: Store) -> None:
+    def breaks(known: Traffic) -> Traffic:
+        raise KeyError
+
+    key = uuid4()
+    store.change_traffic(key, lambda known: TRAFFIC)
+    with pytest.raises(KeyError):
+        store.change_traffic(key, breaks)
+    assert store.change_traffic(key, lambda known: known) == TRAFFIC
+
+
+def test_removing_a_subscription_removes_its_traffic_and_no_other(store: Store) -> None:
+    one, other = subscription(), subscription()
+    store.put([one, other])
+    for key in (one.id, other.id):
+        store.change_traffic(key, lambda known: TRAFFIC)
+    store.remove(one.id)
+    assert store.change_traffic(one.id, lambda known: known) == Traffic()
+    assert store.change_traffic(other.id, lambda known: known) == TRAFFIC

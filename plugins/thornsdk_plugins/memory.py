@@ -25,6 +25,7 @@ from thornsdk import (
     Pruned,
     Store,
     Subscription,
+    Traffic,
     hookimpl,
 )
 
@@ -56,6 +57,7 @@ class MemoryStore:
         self._failing: dict[UUID, datetime] = {}
         self._told: set[UUID] = set()
         self._breakers: dict[str, Breaker] = {}
+        self._traffic: dict[UUID, Traffic] = {}
 
     @property
     def identity(self) -> None:
@@ -97,6 +99,7 @@ class MemoryStore:
         with self._lock:
             self._in_order = None
             self._recovered(subscription_id)
+            self._traffic.pop(subscription_id, None)
             return self._subscriptions.pop(subscription_id, None) is not None
 
     def subscriptions(self) -> Iterator[Subscription]:
@@ -236,6 +239,15 @@ class MemoryStore:
             self._breakers[origin] = changed
             if changed == Breaker():
                 del self._breakers[origin]
+            return changed
+
+    def change_traffic(self, subscription_id: UUID, change: Callable[[Traffic], Traffic]) -> Traffic:
+        """Changes what is known of the attempts to a subscription in one step."""
+        with self._lock:
+            changed = change(self._traffic.get(subscription_id, Traffic()))
+            self._traffic[subscription_id] = changed
+            if changed == Traffic():
+                del self._traffic[subscription_id]
             return changed
 
     def _known(self, delivery_id: UUID) -> DeliveryRecord | None:

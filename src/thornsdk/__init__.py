@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from thornsdk.policy.plain import Plain, to_plain
     from thornsdk.policy.retry import RetryPolicy
     from thornsdk.policy.signatures import hook_hmac, standard_webhooks
+    from thornsdk.policy.traffic import Traffic
     from thornsdk.reasons import Reason
     from thornsdk.settings import Settings
     from thornsdk.stages import (
@@ -141,6 +142,7 @@ __all__ = [
     "Terms",
     "Thorn",
     "Timings",
+    "Traffic",
     "Transport",
     "WhenFailed",
     "covering",
@@ -215,6 +217,7 @@ _HOMES = {
     "RetryPolicy": "thornsdk.policy.retry",
     "hook_hmac": "thornsdk.policy.signatures",
     "standard_webhooks": "thornsdk.policy.signatures",
+    "Traffic": "thornsdk.policy.traffic",
     "Reason": "thornsdk.reasons",
     "Settings": "thornsdk.settings",
     "Observer": "thornsdk.stages",

@@ -28,6 +28,7 @@ from thornsdk.model import (
     SubscriptionNotice,
 )
 from thornsdk.policy.breaker import Breaker
+from thornsdk.policy.traffic import Traffic
 from thornsdk.reasons import Reason
 from thornsdk.typing import Clock, Headers
 
@@ -342,6 +343,21 @@ class Store(Protocol):
         Args:
             origin: Scheme, host and port as text.
             change: Gives what becomes of it; ``Breaker()`` need not be kept. It is called while the store is
+                locked, so it must not use the store.
+
+        Returns:
+            What became of it.
+        """
+        ...
+
+    def change_traffic(self, subscription_id: UUID, change: Callable[[Traffic], Traffic]) -> Traffic:
+        """Changes what is known of the attempts to a subscription in one step, as `change_breaker` does it.
+
+        Removing the subscription ends it.
+
+        Args:
+            subscription_id: Which one; it need not be in the store.
+            change: Gives what becomes of it; ``Traffic()`` need not be kept. It is called while the store is
                 locked, so it must not use the store.
 
         Returns:

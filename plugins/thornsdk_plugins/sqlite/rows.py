@@ -22,6 +22,7 @@ from thornsdk import (
     Reason,
     Subscription,
     Timings,
+    Traffic,
 )
 from thornsdk.errors import InvalidValue, StoreDamaged
 
@@ -236,6 +237,47 @@ def breaker(row: Row) -> Breaker:
     except ValueError:
         # No delivery should wait for somebody to mend that: it comes to be known again.
         return Breaker()
+
+
+TRAFFIC = "subscription_id, full_at, queue_until, late_until, duration, in_flight"
+"""The columns that make the traffic of a subscription, in the order that `traffic` takes."""
+
+
+def traffic_row(subscription_id: UUID, traffic: Traffic) -> Row:
+    """Gives the row of the traffic of a subscription, in the order of `TRAFFIC`."""
+    moments = (traffic.full_at, traffic.queue_until, traffic.late_until)
+    return (
+        str(subscription_id),
+        *(moment(one) if one else None for one in moments),
+        traffic.duration,
+        json.dumps([[str(key), moment(until)] for key, until in traffic.in_flight]),
+    )
+
+
+def traffic(row: Row) -> Traffic:
+    """Gives the traffic of a row of `TRAFFIC`; one that cannot be read counts as new."""
+    _, *moments, duration, in_flight = row
+    try:
+        full_at, queue_until, late_until = (_optional_moment(one) for one in moments)
+        return Traffic(
+            full_at=full_at,
+            queue_until=queue_until,
+            late_until=late_until,
+            duration=None if duration is None else float(duration),
+            in_flight=tuple((UUID(key), _moment(until)) for key, until in json.loads(str(in_flight))),
+        )
+    except (ValueError, TypeError, AttributeError, OverflowError):
+        # No delivery should wait for somebody to mend that: it comes to be known again.
+        return Traffic()
+
+
+def _optional_moment(value: Value) -> datetime | None:
+    return None if value is None else _moment(str(value))
+
+
+def _moment(text: str) -> datetime:
+    # One without a zone cannot be compared with the others.
+    return datetime.fromisoformat(text).astimezone(UTC)
 
 
 def attempt_text(attempt: Attempt) -> str:

@@ -159,4 +159,15 @@ TABLES = (
         probe TEXT
     ) WITHOUT ROWID
     """,
+    # What is known of the attempts to subscriptions that have limits.
+    """
+    CREATE TABLE traffic (
+        subscription_id TEXT PRIMARY KEY,
+        full_at TEXT,
+        queue_until TEXT,
+        late_until TEXT,
+        duration REAL,
+        in_flight TEXT NOT NULL
+    ) WITHOUT ROWID
+    """,
 )

@@ -19,6 +19,7 @@ from thornsdk import (
     DeliveryRecord,
     Pruned,
     Subscription,
+    Traffic,
     covering,
 )
 from thornsdk.errors import ConfigurationError, StoreDamaged
@@ -84,6 +85,8 @@ _NEXT_DUE = """
 """
 _BREAKERS = f"SELECT {rows.BREAKER} FROM breakers"  # noqa: S608 - the columns are ours
 _PUT_BREAKER = "INSERT OR REPLACE INTO breakers VALUES (?, ?, ?, ?, ?)"
+_TRAFFIC = f"SELECT {rows.TRAFFIC} FROM traffic WHERE subscription_id = ?"  # noqa: S608 - the columns are ours
+_PUT_TRAFFIC = "INSERT OR REPLACE INTO traffic VALUES (?, ?, ?, ?, ?, ?)"
 _UNREADABLE_FOR = timedelta(hours=1)
 
 
@@ -166,7 +169,7 @@ class SqliteStore:
     def remove(self, subscription_id: UUID) -> bool:
         """Removes a subscription; tells whether there was one."""
         with self._database.transaction() as connection:
-            for table in ("patterns", "failing"):
+            for table in ("patterns", "failing", "traffic"):
                 sql = f"DELETE FROM {table} WHERE subscription_id = ?"  # noqa: S608 - the tables are ours
                 connection.execute(sql, [str(subscription_id)])
             gone = connection.execute("DELETE FROM subscriptions WHERE id = ?", [str(subscription_id)])
@@ -311,6 +314,19 @@ class SqliteStore:
                 connection.execute("DELETE FROM breakers WHERE origin = ?", [origin])
             elif changed != known:
                 connection.execute(_PUT_BREAKER, rows.breaker_row(origin, changed))
+        return changed
+
+    def change_traffic(self, subscription_id: UUID, change: Callable[[Traffic], Traffic]) -> Traffic:
+        """Changes what is known of the attempts to a subscription in one transaction."""
+        key = str(subscription_id)
+        with self._database.transaction() as connection:
+            found = connection.execute(_TRAFFIC, [key]).fetchone()
+            known = Traffic() if found is None else rows.traffic(found)
+            changed = change(known)
+            if changed == Traffic():
+                connection.execute("DELETE FROM traffic WHERE subscription_id = ?", [key])
+            elif changed != known:
+                connection.execute(_PUT_TRAFFIC, rows.traffic_row(subscription_id, changed))
         return changed
 
     def close(self) -> None:

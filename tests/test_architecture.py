@@ -34,6 +34,8 @@ FLOORS = {
     "planned": 5,
     "leases": 5,
     "breakers": 5,
+    "limits": 5,
+    "turns": 5,
     "claims": 5,
     "failing": 5,
     "run": 5,

@@ -102,6 +102,7 @@ def records(draw: st.DrawFn) -> DeliveryRecord:
         content_type=draw(texts),
         body=draw(written),
         last=Attempt(number=number, started_at=draw(moments), duration=0.0, outcome=outcome),
+        held=draw(st.none() | st.sampled_from(Reason)),
     )
 
 

@@ -334,6 +334,28 @@ def test_what_is_held_back_for_a_paused_origin_is_published_for_the_end_of_the_p
     assert numbers == [1, 1]
 
 
+@pytest.mark.parametrize(("store", "task"), [(None, "resume"), ("memory", "retry")])
+def test_what_a_rate_limit_holds_back_is_published_for_its_slot_and_keeps_its_turn(
+    store: str | None, task: str, endpoint: Endpoint, open_worker: OpenWorker, clock: FakeClock
+) -> None:
+    subscriber = {"url": endpoint.url, "rate_limit": {"per_second": 1, "burst": 1}}
+    options: dict[str, Any] = {"subscribers": {EVENT: [subscriber]}, "secret": "s"}
+    worker = open_worker(endpoint, **options, **({} if store is None else {"store": store}))
+    event = worker.thorn.event(EVENT)
+    for _ in range(4):
+        event.send({})
+    batches = [batch for one in worker.published() for batch in worker.do(one)]
+    held = [one for batch in batches for one in worker.do(batch)]
+    assert [(one.task, eta(one)) for one in held] == [
+        (f"thornsdk.{task}", later(clock, seconds)) for seconds in (1, 2, 3)
+    ]
+    for one in held:
+        clock.advance(1)
+        # Those that wait behind it do not send it to the end.
+        assert worker.do(one) == []
+    assert len(endpoint.seen) == 4
+
+
 # Batches whose worker died
 
 

@@ -164,7 +164,8 @@ class Deliverer(Protocol):
         """Attempts each delivery, and gives each result when it is known.
 
         One whose attempts were lost with their processes as often as the terms allow attempts is given up.
-        One whose origin is paused is put off without an attempt; its record says so in `held`.
+        One whose origin is paused, or whose subscription has limits that leave no room, is put off without an
+        attempt; its record says so in `held`.
         """
         ...
 

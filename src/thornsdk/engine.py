@@ -15,6 +15,7 @@ from thornsdk.errors import ConfigurationError, StoreDamaged
 from thornsdk.failing import Failing, tell_observers
 from thornsdk.gates import Gates
 from thornsdk.leases import lease_time, time_needed
+from thornsdk.limits import LIMITED, Limits, limits_of
 from thornsdk.model import (
     Attempt,
     Audience,
@@ -29,9 +30,11 @@ from thornsdk.model import (
     SubscriptionNotice,
 )
 from thornsdk.planned import Conditions, held_back, plan, plan_again, with_problem_of
+from thornsdk.policy.traffic import TrafficPolicy
 from thornsdk.reasons import Reason
 from thornsdk.run import Run
 from thornsdk.stages import Store
+from thornsdk.turns import InTurn
 from thornsdk.typing import Clock
 
 _LEFT_FOR = 60.0
@@ -39,6 +42,7 @@ _LEFT_FOR = 60.0
 _TAKE_MARGIN = 60.0
 
 _OPEN = frozenset({DeliveryState.PENDING, DeliveryState.LEASED})
+_PENDING = frozenset({DeliveryState.PENDING})
 
 Find: TypeAlias = Callable[[DeliveryRecord], Subscription | None]
 Prepare: TypeAlias = Callable[[DeliveryRecord], Planned | DeliveryRecord]
@@ -90,7 +94,8 @@ class Engine:
         self._sources = sources
         self._conditions = conditions
         self._breakers = Breakers(self._store, conditions)
-        self._gates = Gates([self._breakers])
+        self._limits = Limits(self._store, conditions.clock)
+        self._gates = Gates([self._limits, self._breakers])
         self._failing = Failing(self._store, conditions, self._disable)
 
     @property
@@ -130,8 +135,14 @@ class Engine:
         return Run(self._conditions, self._settled, self._held).attempt(planned)
 
     def attempt_anyway(self, planned: Iterable[Planned]) -> Iterator[DeliveryRecord]:
-        """Attempts each delivery, though its origin may be paused: somebody has asked for it."""
-        return Run(self._conditions, self._settled).attempt(planned)
+        """Attempts each delivery, though its origin may be paused: somebody has asked for it.
+
+        What its subscription limits waits here for its turn.
+        """
+        in_turn = InTurn(planned, self._limits, self._conditions)
+        while not in_turn.ended:
+            yield from Run(self._conditions, self._settled).attempt(in_turn)
+            in_turn.wait()
 
     def resume(
         self, records: Iterable[DeliveryRecord], terms: Terms | None = None
@@ -231,6 +242,31 @@ class Engine:
 
         return self._attempt_claimed(self._claims(take, terms_of), prepare, terms_of, stop)
 
+    def change_limits(
+        self, subscription_id: UUID, limits: TrafficPolicy, default: Subscription | None = None
+    ) -> Subscription | None:
+        """Gives a subscription other limits. What was put off by those before is due now.
+
+        Args:
+            subscription_id: Which one.
+            limits: What is true from now on.
+            default: What is changed, and then stored, where the store has none of that id.
+
+        Returns:
+            What became of it, or None where there was none.
+        """
+
+        def limited(known: Subscription) -> Subscription:
+            return evolve(known, rate_limit=limits.rate_limit, max_in_flight=limits.max_in_flight)
+
+        changed = self.change(subscription_id, limited, default)
+        if changed is not None:
+            wanted = DeliveryFilter(states=_PENDING, subscription_id=subscription_id)
+            for record in self._store.deliveries(wanted):
+                if record.held in LIMITED and record.next_attempt_at is not None:
+                    self._store.take(record.id, record.next_attempt_at, record.due_at(self.clock()))
+        return changed
+
     def give_up(self, subscription_id: UUID) -> None:
         """Gives up what is open for a subscription that is being removed."""
         wanted = DeliveryFilter(states=_OPEN, subscription_id=subscription_id)
@@ -269,6 +305,8 @@ class Engine:
             return change(known)
 
         changed = self._store.change(subscription_id, noted, default)
+        if changed is not None and _passes_otherwise(before[-1], changed):
+            self._limits.begin_anew(subscription_id)
         if changed is not None and changed.disabled != before[-1].disabled:
             self._conditions.log.subscription_switched(changed)
             if not changed.active:
@@ -416,8 +454,11 @@ class Engine:
         return record
 
     def _settled(self, record: DeliveryRecord, subscription: Subscription) -> None:
-        self._keep(record)
-        self._gates.settled(record)
+        try:
+            self._keep(record)
+        finally:
+            # It has ended even where that cannot be kept: others wait for its place.
+            self._gates.settled(record)
         if record.last.outcome.reason is Reason.GONE:
             self._disable(record, subscription, f"answered 410 (gone) to {record.event}")
         elif record.last.receiver_failed:
@@ -444,6 +485,13 @@ class Engine:
         except ConfigurationError:
             static = sent_to  # The callable that gave it broke since.
         self.change(sent_to.id, off, static, failing_since=failing_since)
+
+
+def _passes_otherwise(before: Subscription, after: Subscription) -> bool:
+    """Tells whether what is known of the traffic of a subscription says no more when others may go."""
+    if limits_of(before) != limits_of(after):
+        return True
+    return after.active and not before.active and limits_of(after) is not None
 
 
 def _disabled_notice(subscription: Subscription, failing_since: datetime | None) -> SubscriptionNotice:

@@ -53,10 +53,13 @@ class Gates:
     def hold(self, planned: Planned) -> Hold | None:
         """Tells whether one of the gates holds a delivery back; None for one that passes all."""
         for number, gate in enumerate(self._gates):
-            hold = gate.hold(planned)
+            try:
+                hold = gate.hold(planned)
+            except Exception:
+                self._take_back(planned, number)  # It is not attempted either.
+                raise
             if hold is not None:
-                for passed in self._gates[:number]:
-                    passed.take_back(planned)
+                self._take_back(planned, number)
                 return hold
         return None
 
@@ -64,3 +67,7 @@ class Gates:
         """Tells all gates what came of an attempt."""
         for gate in self._gates:
             gate.settled(record)
+
+    def _take_back(self, planned: Planned, number: int) -> None:
+        for passed in self._gates[:number]:
+            passed.take_back(planned)

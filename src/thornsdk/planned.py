@@ -1,5 +1,6 @@
 """From planned deliveries to signed requests."""
 
+import time
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
@@ -26,7 +27,7 @@ from thornsdk.policy.breaker import BreakerPolicy
 from thornsdk.policy.signatures import HOOK_DELIVERY, HOOK_EVENT, HOOK_SUBSCRIPTION
 from thornsdk.reasons import Reason
 from thornsdk.stages import Transport
-from thornsdk.typing import Clock, Random
+from thornsdk.typing import Clock, Random, Sleep
 
 LEAST_TRIES = 10
 """How many attempts may be lost before a delivery is given up, whatever its terms.
@@ -53,6 +54,7 @@ class Conditions:
         disable_after: How long every attempt to a subscription may fail before it is disabled; None for
             ever.
         breaker: When an origin that keeps failing is paused.
+        sleep: Waits until a replay may be sent.
     """
 
     pipeline: Pipeline
@@ -63,6 +65,7 @@ class Conditions:
     log: DeliveryLog
     disable_after: timedelta | None = None
     breaker: BreakerPolicy = field(factory=BreakerPolicy)
+    sleep: Sleep = time.sleep
 
 
 def plan(dispatch: Dispatch, subscription: Subscription) -> Planned:

@@ -1,6 +1,7 @@
 """The composition root: settings, stages and events of one application."""
 
 import random as random_module
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
@@ -48,6 +49,7 @@ from thornsdk.model import (
     Tally,
     WhenFailed,
     as_patterns,
+    as_rate_limit,
     as_secret,
     as_secrets,
     check_event_name,
@@ -59,13 +61,14 @@ from thornsdk.pipeline import Pipeline, build_pipeline, build_store
 from thornsdk.planned import Conditions, check_recipient
 from thornsdk.plugins import PluginManager, Source
 from thornsdk.policy.retry import RetryPolicy
+from thornsdk.policy.traffic import TrafficPolicy
 from thornsdk.reasons import Reason
 from thornsdk.replaying import Replays
 from thornsdk.setting_kinds import full_name, read_timeout
 from thornsdk.settings import Settings, SettingsOptions
 from thornsdk.stages import Store, utc_now
 from thornsdk.static import StaticSubscribers
-from thornsdk.typing import Clock, HeadersLike, OnCommit, Random
+from thornsdk.typing import Clock, HeadersLike, OnCommit, Random, Sleep
 from thornsdk.version import VERSION
 
 Payload = TypeVar("Payload")
@@ -88,6 +91,7 @@ class Thorn:
         plugins: Plugins besides those that are installed.
         clock: Tells the time, in UTC.
         random: Gives the jitter of retries.
+        sleep: Waits, where a replay has to wait for the limits of its subscription.
         options: Settings as keyword arguments, such as ``store="sqlite:///thorn.db"``.
 
     Raises:
@@ -109,6 +113,7 @@ class Thorn:
         plugins: Iterable[object] = (),
         clock: Clock = utc_now,
         random: Random = random_module.random,
+        sleep: Sleep = time.sleep,
         **options: Unpack[SettingsOptions],
     ) -> None:
         self.settings: Settings = _resolve(settings, options)
@@ -127,7 +132,7 @@ class Thorn:
         self._store: Store
         self.pipeline, self._store = self._assemble(pipeline)
         """The stages in effect."""
-        self._engine = self._make_engine(random)
+        self._engine = self._make_engine(random, sleep)
         self._replays = Replays(self._engine)
         self._closed = False
 
@@ -377,6 +382,42 @@ class Thorn:
         until = now + keep_old_for
         return self._change(subscription_id, lambda known: rotated(known, new, now=now, until=until))
 
+    def set_limits(
+        self,
+        subscription_id: UUID,
+        *,
+        rate_limit: RateLimitLike | None = None,
+        max_in_flight: int | None = None,
+    ) -> Subscription:
+        """Limits how fast, and how many at once, a subscription is called. What is not given has no limit.
+
+        What was put off by the limits before is due at once, and asks anew. A static subscriber is put into
+        the store, as `disable` does it.
+
+        Args:
+            subscription_id: Which one.
+            rate_limit: How fast attempts may follow each other: so many in a second, or a `RateLimit` with a
+                burst.
+            max_in_flight: How many attempts may be under way at once, in all processes that share the store.
+
+        Returns:
+            The subscription as it is now.
+
+        Raises:
+            InvalidValue: If a limit is not one.
+            NotFound: If there is none of that id, neither in the store nor among the static subscribers.
+            StoreError: If the store broke.
+
+        Example:
+            >>> with Thorn(store="sqlite:///thorn.db") as thorn:
+            ...     subscription = thorn.subscribe("order.*", "https://example.com/hooks")
+            ...     subscription = thorn.set_limits(subscription.id, rate_limit=10, max_in_flight=2)
+        """
+        limits = TrafficPolicy(as_rate_limit(rate_limit), max_in_flight)
+        self._open_store()
+        changed = self._engine.change_limits(subscription_id, limits, self._fixed(subscription_id))
+        return self._found(subscription_id, changed)
+
     def subscriptions(self) -> Iterator[Subscription]:
         """Gives all subscriptions, those of the settings first, then those of the store by origin.
 
@@ -463,6 +504,8 @@ class Thorn:
     def replay(self, delivery_id: UUID, *, new_id: bool = False) -> DeliveryRecord:
         """Attempts a delivery now, whatever became of it. The body is the one sent before.
 
+        Where its subscription has limits, it waits for its turn.
+
         Args:
             delivery_id: The delivery's id.
             new_id: Attempt it as a new delivery of the same message, so that a receiver that drops doubles
@@ -475,6 +518,8 @@ class Thorn:
 
     def replay_all(self, wanted: DeliveryFilter, *, new_ids: bool = False) -> Tally:
         """Attempts deliveries again that have ended; what is pending or leased is attempted anyway.
+
+        Those whose subscriptions have limits wait for their turn, so this may take long.
 
         One whose subscription is removed or disabled counts as failed, and stays in the store as it was.
 
@@ -546,7 +591,7 @@ class Thorn:
         store = build_store(self.settings, self.plugins, self._clock) if whole.store is None else whole.store
         return evolve(whole, store=store), store
 
-    def _make_engine(self, random: Random) -> Engine:
+    def _make_engine(self, random: Random, sleep: Sleep) -> Engine:
         conditions = Conditions(
             pipeline=self.pipeline,
             rules=self.settings.address_rules,
@@ -556,6 +601,7 @@ class Thorn:
             log=self._log,
             disable_after=self.settings.disabling_time,
             breaker=self.settings.breaker_policy,
+            sleep=sleep,
         )
         sources = Sources(
             store=self._store,
@@ -669,6 +715,9 @@ class Thorn:
     def _change(self, subscription_id: UUID, change: Callable[[Subscription], Subscription]) -> Subscription:
         self._open_store()
         changed = self._engine.change(subscription_id, change, self._fixed(subscription_id))
+        return self._found(subscription_id, changed)
+
+    def _found(self, subscription_id: UUID, changed: Subscription | None) -> Subscription:
         if changed is None:
             raise NotFound(
                 f"there is no subscription {subscription_id}, neither in the store nor among the static "

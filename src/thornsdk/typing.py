@@ -33,6 +33,9 @@ Clock: TypeAlias = Callable[[], datetime]
 Random: TypeAlias = Callable[[], float]
 """Gives a number from 0 up to but not including 1."""
 
+Sleep: TypeAlias = Callable[[float], None]
+"""Waits for so many seconds."""
+
 Timer: TypeAlias = Callable[[], float]
 """Counts seconds, from any beginning."""
 

@@ -257,6 +257,7 @@ def _write_record(record: DeliveryRecord) -> Document:
         "started_at": last.started_at.isoformat(),
         "reason": last.outcome.reason.value,
         "due_at": due_at(record).isoformat(),
+        "held": record.held.value if record.held else None,
     }
 
 
@@ -280,6 +281,7 @@ def _read_record(document: Plain) -> DeliveryRecord:
         content_type=_text(found["content_type"]),
         body=_bytes(_read_body(found["body"])),
         last=last,
+        held=None if found["held"] is None else Reason(_text(found["held"])),
     )
 
 

@@ -222,6 +222,52 @@ def test_hours_that_make_no_sense_are_exit_code_2(run: Commands, hours: str) -> 
     assert ran.err.startswith("error: Invalid value for '--keep-old-for'")
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--rate", 10], "10 per second, 10 at once"),
+        (["--rate", 0.5, "--burst", 3, "--in-flight", 2], "0.5 per second, 3 at once, 2 in flight"),
+        (["--in-flight", 2], "2 in flight"),
+        ([], "no limit"),
+    ],
+)
+def test_limiting_says_what_is_true_from_now_on(
+    run: Commands, thorn: Thorn, options: list[object], said: str
+) -> None:
+    kept = thorn.subscribe("*", "https://example.com/", rate_limit=7, max_in_flight=9)
+    assert run("subscriptions", "limit", kept.id, *options) == Ran(0, f"limited {kept.id}: {said}\n", "")
+    expected: dict[object, object] = dict(zip(options[::2], options[1::2], strict=True))
+    (one,) = thorn.subscriptions()
+    assert (one.rate_limit.per_second if one.rate_limit else None) == expected.get("--rate")
+    assert one.max_in_flight == expected.get("--in-flight")
+
+
+def test_machines_get_the_subscription_that_was_limited(run: Commands, thorn: Thorn) -> None:
+    kept = thorn.subscribe("*", "https://example.com/", secret="hush")
+    ran = run("subscriptions", "limit", kept.id, "--rate", 5, "--burst", 2, "--in-flight", 3, "--json")
+    (one,) = ran.json
+    assert (one["rate_limit"], one["max_in_flight"]) == ({"per_second": 5.0, "burst": 2}, 3)
+    assert "hush" not in ran.out
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--burst", 3], "--burst needs --rate"),
+        (["--rate", 0], "a rate limit of 0.0 per second"),
+        (["--in-flight", 0], "max_in_flight is 0"),
+    ],
+)
+def test_a_limit_that_is_none_changes_nothing(
+    run: Commands, thorn: Thorn, options: list[object], told: str
+) -> None:
+    kept = thorn.subscribe("*", "https://example.com/")
+    ran = run("subscriptions", "limit", kept.id, *options)
+    assert (ran.code, ran.out) == (2, "")
+    assert told in ran.err
+    assert list(thorn.subscriptions()) == [kept]
+
+
 @pytest.mark.parametrize("option", [["--store", "sqlite:///other.db"], ["--secrets"], ["--json"]])
 def test_an_option_before_the_subcommand_is_an_error_and_never_ignored(
     run: Commands, thorn: Thorn, option: list[str]

@@ -33,6 +33,14 @@ class _Given(TypedDict):
     as_json: bool
 
 
+class _Limits(TypedDict):
+    rate: float | None
+    burst: int | None
+    in_flight: int | None
+    store: str | None
+    as_json: bool
+
+
 @click.command()
 @click.argument("url")
 @click.option("--event", "patterns", multiple=True, required=True, metavar="PATTERN", help="Such as order.*")
@@ -145,6 +153,26 @@ def disable(subscription_id: UUID, *, why: str, store: str | None, as_json: bool
 
 @subscriptions.command()
 @click.argument("subscription_id", type=click.UUID)
+@click.option("--rate", type=float, metavar="N", help="At most so many attempts in a second.")
+@click.option("--burst", type=int, metavar="N", help="With --rate: so many at once after a rest.")
+@click.option("--in-flight", type=int, metavar="N", help="At most so many attempts at the same time.")
+@store_option
+@json_option
+def limit(subscription_id: UUID, **given: Unpack[_Limits]) -> None:
+    """Limit how fast, and how many at once, a subscription is called. What is not given has no limit."""
+    rate_limit = _rate_limit(given["rate"], given["burst"])
+    with open_durable(with_store(given["store"])) as thorn:
+        subscription = thorn.set_limits(
+            subscription_id, rate_limit=rate_limit, max_in_flight=given["in_flight"]
+        )
+    if given["as_json"]:
+        show.print_json(_fields(subscription, secrets=False))
+    else:
+        show.console().print(f"limited {subscription_id}: {_limits(subscription)}", soft_wrap=True)
+
+
+@subscriptions.command()
+@click.argument("subscription_id", type=click.UUID)
 @click.option("--secret", help="The new one; without it, one is made.")
 @click.option(
     "--keep-old-for",
@@ -188,6 +216,15 @@ def _rate_limit(rate: float | None, burst: int | None) -> RateLimit | None:
             raise click.UsageError("--burst needs --rate")
         return None
     return RateLimit(per_second=rate) if burst is None else RateLimit(per_second=rate, burst=burst)
+
+
+def _limits(one: Subscription) -> str:
+    rate = one.rate_limit
+    said = [
+        *([f"{rate.per_second:g} per second, {rate.burst} at once"] if rate else []),
+        *([f"{one.max_in_flight} in flight"] if one.max_in_flight else []),
+    ]
+    return ", ".join(said) or "no limit"
 
 
 def _print_secrets(subscription: Subscription) -> None:

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
         literal_address,
         tally,
     )
+    from thornsdk.outbox import Outbox
     from thornsdk.pipeline import Pipeline
     from thornsdk.policy.addresses import AddressRules
     from thornsdk.policy.breaker import Breaker, BreakerPolicy, BreakerState
@@ -113,6 +114,7 @@ __all__ = [
     "Observer",
     "OldSecret",
     "Origin",
+    "Outbox",
     "Outcome",
     "OutcomeKind",
     "Pipeline",
@@ -205,6 +207,7 @@ _HOMES = {
     "LookUp": "thornsdk.lookups",
     "LookUps": "thornsdk.lookups",
     "system_resolver": "thornsdk.lookups",
+    "Outbox": "thornsdk.outbox",
     "Pipeline": "thornsdk.pipeline",
     "AddressRules": "thornsdk.policy.addresses",
     "literal_address": "thornsdk.model",

@@ -26,6 +26,7 @@
     │   ├── StoreFull                the disk has no room
     │   ├── StoreDamaged             the file is not a sound database of ours
     │   └── NotFound                 no such subscription or delivery
+    ├── OutboxError                  the application's database refused the outbox
     ├── ClosedError                  used after it was closed
     └── InvalidSignature             a received message is not authentic
 
@@ -291,6 +292,10 @@ class StoreDamaged(StoreError):
 
 class NotFound(StoreError):
     """There is no subscription or delivery of that id."""
+
+
+class OutboxError(ThornError):
+    """The application's database refused what the outbox asked of it, or a row of it cannot be read."""
 
 
 class ClosedError(ThornError):

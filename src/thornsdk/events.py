@@ -3,16 +3,20 @@
 import asyncio
 from collections.abc import Callable
 from functools import partial
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeAlias, TypeVar
 
 from attrs import field, frozen
 
 from thornsdk.dispatching import Terms
 from thornsdk.model import Receipt, check_event_name
+from thornsdk.outbox import Outbox
 from thornsdk.static import StaticSubscribers
 from thornsdk.typing import OnCommit
 
 Payload = TypeVar("Payload")
+
+Transaction: TypeAlias = OnCommit | Outbox
+"""The transaction that a message belongs to: what calls on commit, or a table of the same database."""
 
 
 class Sender(Protocol):
@@ -25,7 +29,7 @@ class Sender(Protocol):
         *,
         sender: str | None,
         broadcast: bool,
-        transaction: OnCommit | None,
+        transaction: Transaction | None,
         idempotency_key: str | None,
     ) -> Receipt:
         """Sends it, and says what was done with it."""
@@ -58,12 +62,12 @@ class Event(Generic[Payload]):
         *,
         sender: str | None = None,
         broadcast: bool = False,
-        transaction: OnCommit | None = None,
+        transaction: Transaction | None = None,
         idempotency_key: str | None = None,
     ) -> Receipt:
         """Sends a message to every matching subscription.
 
-        Inside `Thorn.buffer`, the message waits in the buffer.
+        Inside `Thorn.buffer`, the message waits in the buffer; given an outbox, it waits there.
 
         Args:
             payload: What happened.
@@ -71,8 +75,9 @@ class Event(Generic[Payload]):
                 and those that nobody owns. With None, only those that nobody owns.
             broadcast: Reach the subscriptions of all tenants.
             transaction: Sends the message when a transaction is committed: something that takes a function
-                and calls it then, such as Django's ``transaction.on_commit``. The payload is written now;
-                after a rollback nothing is sent.
+                and calls it then, such as Django's ``transaction.on_commit``; or an `Outbox`, which writes
+                the message in that same transaction, for `Thorn.relay` to hand over. The payload is written
+                now; after a rollback nothing is sent.
             idempotency_key: What you call this occurrence, such as the id of a database row, of at most 255
                 characters. Sent twice with the same key, by whichever process, it is one message: no delivery
                 that the store knows of is made again, and the first payload counts.
@@ -86,6 +91,7 @@ class Event(Generic[Payload]):
                 says that the broker may have it.
             InvalidValue: If the sender or the key is empty, or the key is too long. Nothing was sent.
             ConfigurationError: If a callable among the static subscribers raises. Nothing was sent.
+            OutboxError: If the outbox could not be written. Nothing was sent.
             StoreError: If the store broke. What was sent before was recorded as far as it let us.
             ClosedError: If the `Thorn` was closed.
         """
@@ -104,7 +110,7 @@ class Event(Generic[Payload]):
         *,
         sender: str | None = None,
         broadcast: bool = False,
-        transaction: OnCommit | None = None,
+        transaction: Transaction | None = None,
         idempotency_key: str | None = None,
     ) -> Receipt:
         """Does what `send` does, in a thread of the loop's default executor, so that the loop goes on.

@@ -13,10 +13,11 @@ from typing import Final, TypeAlias
 
 import structlog
 
-from thornsdk.errors import crash
+from thornsdk.errors import ThornError, crash
 from thornsdk.model import (
     Attempt,
     DeliveryRecord,
+    Message,
     OutcomeKind,
     Receipt,
     ReceiptState,
@@ -178,6 +179,13 @@ class DeliveryLog:
     def delivery_left(self, record: DeliveryRecord, why: str) -> None:
         """Tells that a delivery was due and could not be attempted here: it stays pending."""
         self.tell(logging.WARNING, "delivery.left", {**identity_fields(record), "detail": why})
+
+    def outbox_left(self, row: str, problem: ThornError, message: Message[object] | None) -> None:
+        """Tells that a row of the outbox could not be handed over: it stays there. None: it was not read."""
+        fields: dict[str, object] = {"row": row, "detail": str(problem)}
+        if message is not None:
+            fields.update(message_id=str(message.id), event_name=message.event)
+        self.tell(logging.ERROR, "outbox.left", fields)
 
     def tell(self, level: int, event: str, fields: Fields) -> None:
         """Tells something: the name of what happened, and the rest of it."""

@@ -24,7 +24,7 @@ from thornsdk.errors import (
     RecipientRefused,
     SerializationError,
 )
-from thornsdk.events import Event
+from thornsdk.events import Event, Transaction
 from thornsdk.leases import Holder
 from thornsdk.logs import DeliveryLog
 from thornsdk.model import (
@@ -57,18 +57,21 @@ from thornsdk.model import (
     rotated,
     tally,
 )
+from thornsdk.outbox import Outbox
+from thornsdk.outbox_documents import write_document
 from thornsdk.pipeline import Pipeline, build_pipeline, build_store
 from thornsdk.planned import Conditions, check_recipient
 from thornsdk.plugins import PluginManager, Source
 from thornsdk.policy.retry import RetryPolicy
 from thornsdk.policy.traffic import TrafficPolicy
 from thornsdk.reasons import Reason
+from thornsdk.relaying import Relay, requirements_of
 from thornsdk.replaying import Replays
 from thornsdk.setting_kinds import full_name, read_timeout
 from thornsdk.settings import Settings, SettingsOptions
 from thornsdk.stages import Store, utc_now
 from thornsdk.static import StaticSubscribers
-from thornsdk.typing import Clock, HeadersLike, OnCommit, Random, Sleep
+from thornsdk.typing import Clock, HeadersLike, Random, Sleep
 from thornsdk.version import VERSION
 
 Payload = TypeVar("Payload")
@@ -231,6 +234,38 @@ class Thorn:
             ...             receipts = buffer.maybe_flush()
         """
         return self._buffers.opened(self._hand_over, flush_every=flush_every, flush_after=flush_after)
+
+    def relay(self, outbox: Outbox, *, stop: Callable[[], bool] = never) -> int:
+        """Hands over the messages of an outbox that are committed, in the order in which they were sent.
+
+        A message is removed from the outbox when the dispatcher has taken it: with ``default``, when it was
+        attempted; with ``celery``, when the broker has it. Several processes may do so side by side: each
+        takes up to ``THORN_CHUNKSIZE`` messages at a time, and they keep their order among those. What a
+        process had taken that is killed is handed over again five minutes later; what the store knows of it
+        is not delivered twice.
+
+        A process that relays has the settings and declares the events of those that send, so that their
+        terms and subscribers are known. It commits on the connection of the outbox, which must not be in the
+        middle of anything.
+
+        Args:
+            outbox: Where the messages are.
+            stop: Is asked now and again whether to hand over no more of them.
+
+        Returns:
+            How many messages the dispatcher has taken.
+
+        Raises:
+            OutboxError: If the database refused, or a transaction is open on the connection. At the end, if a
+                row cannot be read: it stays, and is looked at again a minute later.
+            ConfigurationError: At the end, if a message cannot be handed over in this process: it stays, too.
+            SerializationError: At the end, if a message is too large for the broker: it stays, too.
+            DispatchError: If the dispatcher could not take a message. It stays, with all behind it.
+            StoreError: If the store broke. The message stays, with all behind it.
+            ClosedError: If this `Thorn` was closed.
+        """
+        self._open_store()
+        return Relay(outbox, self._hand_over, self._engine, self._log, self.settings.chunksize).run(stop)
 
     # Subscriptions
 
@@ -630,11 +665,14 @@ class Thorn:
         *,
         sender: str | None,
         broadcast: bool,
-        transaction: OnCommit | None,
+        transaction: Transaction | None,
         idempotency_key: str | None,
     ) -> Receipt:
         self._open_store()
         audience = Audience(event=event, sender=sender, broadcast=broadcast)
+        if isinstance(transaction, Outbox):
+            # A relay may die before it can note that it handed a message over; by its key it is known then.
+            return self._keep_in(transaction, payload, audience, idempotency_key or str(uuid4()))
         dispatch = self._prepare(payload, audience, idempotency_key)
         if transaction is None:
             return self._take(dispatch)
@@ -659,6 +697,12 @@ class Thorn:
             idempotency_key=key,
         )
         return Dispatch(message=message, audience=audience, bodies=bodies, terms=self._events[event].terms)
+
+    def _keep_in(self, outbox: Outbox, payload: object, audience: Audience, key: str) -> Receipt:
+        dispatch = self._prepare(payload, audience, key)
+        document = write_document(dispatch, requirements_of(audience.event, self._engine))
+        outbox.add(document, dispatch.message.created_at)
+        return self._waits(dispatch, ReceiptState.WAITING)
 
     def _take(self, dispatch: Dispatch) -> Receipt:
         buffer = self._buffers.current()

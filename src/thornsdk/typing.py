@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import LiteralString, Protocol, TypeAlias, runtime_checkable
 
 Headers: TypeAlias = tuple[tuple[str, str], ...]
 """Header names and values, in the order in which they are sent or came."""
@@ -44,3 +44,40 @@ OnCommit: TypeAlias = Callable[[Callable[[], None]], object]
 
 Resolver: TypeAlias = Callable[[str, int], Sequence[IPAddress]]
 """Gives the addresses of a host name for a port, best first; raises ``OSError`` where there is none."""
+
+
+class Cursor(Protocol):
+    """A cursor of DB-API 2.0 (PEP 249), as far as the outbox needs it."""
+
+    @property
+    def rowcount(self) -> int:
+        """How many rows the last statement changed."""
+        ...
+
+    def execute(self, sql: LiteralString, parameters: Sequence[str | int], /) -> object:
+        """Runs a statement."""
+        ...
+
+    def fetchall(self) -> Iterable[Iterable[object]]:
+        """Gives the rows that the last statement found."""
+        ...
+
+    def close(self) -> object:
+        """Lets go of it."""
+        ...
+
+
+class Connection(Protocol):
+    """A connection of DB-API 2.0 (PEP 249), as far as the outbox needs it."""
+
+    def cursor(self) -> Cursor:
+        """Gives a new cursor."""
+        ...
+
+    def commit(self) -> object:
+        """Commits the open transaction, if there is one."""
+        ...
+
+    def rollback(self) -> object:
+        """Rolls the open transaction back, if there is one."""
+        ...

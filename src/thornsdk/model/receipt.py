@@ -68,7 +68,7 @@ class ReceiptState(StrEnum):
     BUFFERED = "buffered"
     """A buffer has the message until it is flushed."""
     WAITING = "waiting"
-    """A transaction has the message until it is committed."""
+    """A transaction has the message until it is committed; an outbox, until it is relayed."""
     DISABLED = "disabled"
     """Nothing was sent, and nothing will be."""
 

@@ -38,6 +38,7 @@ FLOORS = {
     "turns": 5,
     "claims": 5,
     "failing": 5,
+    "skips": 5,
     "run": 5,
     "engine": 5,
     "replaying": 5,

@@ -906,3 +906,48 @@ def test_a_subscriber_that_is_asked_for_and_raises_holds_its_message(
     (fields,) = told("task.held")
     assert "raised LookupError" in fields["detail"]
     assert "told nowhere" not in fields["detail"]
+
+
+# Disabled subscriptions
+
+
+def test_what_disabled_subscriptions_would_have_got_is_kept_when_a_message_is_fanned_out(
+    open_worker: OpenWorker, told: Told
+) -> None:
+    worker = open_worker()
+    put(worker, make_subscription(1), make_subscription(2, content_type=FORM, disabled="enough"))
+    (batch,) = worker.fanned_out({"id": 42})
+    assert batch.document["subscriptions"] == [str(UUID(int=1))]
+    (kept,) = worker.records().values()
+    assert (kept.subscription_id.int, kept.state, kept.body) == (2, DeliveryState.CANCELLED, b"id=42")
+    assert (kept.last.number, kept.last.outcome.reason) == (0, Reason.SUBSCRIPTION_DISABLED)
+    assert [one["detail"] for one in told("delivery.skipped")] == ["enough"]
+
+
+def test_a_message_that_comes_again_does_not_double_what_was_skipped(
+    open_worker: OpenWorker, told: Told
+) -> None:
+    worker = open_worker()
+    put(worker, make_subscription(2, disabled="enough"))
+    worker.thorn.event(EVENT).send(42)
+    (queued,) = worker.published()
+    assert worker.do(queued) == []
+    assert worker.do(queued, redelivered=True) == []
+    assert len(worker.records()) == len(told("delivery.skipped")) == 1
+
+
+def test_one_that_is_disabled_while_its_batch_waits_is_skipped_and_can_be_replayed(
+    open_endpoint: OpenEndpoint, open_worker: OpenWorker
+) -> None:
+    endpoint = open_endpoint()
+    worker = open_worker(endpoint)
+    one, other = (worker.thorn.subscribe("order.*", endpoint.url) for _ in range(2))
+    (batch,) = worker.fanned_out()
+    worker.thorn.disable(one.id, why="they moved")
+    assert worker.do(batch) == []
+    states = {key: record.state for key, record in worker.records().items()}
+    assert states == {one.id: DeliveryState.CANCELLED, other.id: DeliveryState.DELIVERED}
+    worker.thorn.enable(one.id)
+    replayed = worker.thorn.replay(worker.records()[one.id].id)
+    assert (replayed.kind, replayed.last.number) == (OutcomeKind.DELIVERED, 1)
+    assert len(endpoint.seen) == 2

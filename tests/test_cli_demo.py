@@ -86,6 +86,7 @@ def test_the_summary_counts_what_was_verified_by_each_scheme(run: Commands) -> N
     assert summary["authentic"] == received
     assert summary["verified"] == {"standard-webhooks": received, "hook-hmac": received}
     assert summary["disabled"] == {"former": "answered 410 (gone) to order.created"}
+    assert summary["skipped"] == 1
     assert summary["delivered_later"] >= 1
 
 
@@ -113,6 +114,7 @@ def test_without_a_terminal_people_get_a_line_for_each_attempt_and_a_table(run: 
     assert "timeout x3" in rest
     assert "500 → 200" in rest
     assert "0xa9fea9fe is at 169.254.169.254: cloud metadata" in rest
+    assert "○ 1 skipped    former order.paid: kept, to be replayed once it is enabled" in rest
     assert "○ 1 not sent   globex: tenants never get each other's events" in rest
     assert "thornsdk listen --secret s3cret" in rest
 
@@ -224,6 +226,7 @@ def test_with_celery_what_arrived_is_verified(through_celery: tuple[Ran, Path]) 
     assert summary["received"] == summary["authentic"] == 13
     assert summary["verified"] == {"standard-webhooks": 13, "hook-hmac": 13}
     assert summary["disabled"] == {"former": "answered 410 (gone) to order.created"}
+    assert summary["skipped"] == 1
 
 
 def test_with_celery_nothing_is_left_behind(through_celery: tuple[Ran, Path]) -> None:

@@ -509,6 +509,23 @@ def test_a_store_that_fails_once_is_told_and_one_that_fails_twice_ends_it(
     assert capsys.readouterr().err.count("error: locked") == 2
 
 
+# Skipped
+
+
+def test_what_was_skipped_says_so_and_why_and_how_it_is_sent(run: Commands, thorn: Thorn) -> None:
+    one = thorn.subscribe("*", "https://example.com/hooks")
+    thorn.disable(one.id, why="they moved")
+    thorn.event("order.created").send(1)
+    (kept,) = thorn.deliveries()
+    listed = run("deliveries", "--state", "cancelled").out
+    assert "no attempt" in listed
+    assert "yet" not in listed
+    assert "○ skipped" in listed
+    shown = run("deliveries", "show", kept.id).out
+    assert "skipped       the subscription was disabled: they moved\n" in shown
+    assert "next          nothing; `thornsdk replay` attempts it again\n" in shown
+
+
 # Prune
 
 

@@ -181,3 +181,26 @@ def test_all_is_sent_even_when_nobody_reads_the_output(
         code = run.printing_to(nobody, Screen(), "send", "x", "--data", "1", *flags)
     assert code == 0
     assert len(endpoint.seen) == 3
+
+
+def test_one_that_is_disabled_is_told_as_skipped_and_is_no_failure(
+    run: Commands, stored: Thorn, endpoint: Endpoint
+) -> None:
+    stored.subscribe("*", endpoint.url)
+    stored.disable(stored.subscribe("*", endpoint.url).id, why="they moved")
+    ran = run("send", "order.created", "--data", "1")
+    assert ran.code == 0
+    assert f"○ skipped    {endpoint.origin}  subscription_disabled  0 ms  they moved\n" in ran.out
+    assert ran.out.endswith("1 delivered · 1 skipped\n")
+    assert ran.err == "what is skipped is kept: enable the subscription, and replay what is cancelled\n"
+
+
+def test_machines_are_told_what_is_skipped_by_its_reason(
+    run: Commands, stored: Thorn, endpoint: Endpoint
+) -> None:
+    stored.disable(stored.subscribe("*", endpoint.url).id)
+    ran = run("send", "order.created", "--data", "1", "--json")
+    assert ran.code == 0
+    (only,) = ran.json
+    assert (only["attempt"], only["reason"]) == (0, "subscription_disabled")
+    assert "nothing was sent" not in ran.err

@@ -569,6 +569,9 @@ def plans(store: SqliteStore, read: Callable[[], object]) -> list[str]:
         lambda store: list(store.matching(EVENT)),
         lambda store: list(store.matching(Audience(event="order.created", sender="tenant"))),
         lambda store: list(store.matching(Audience(event="order.created", broadcast=True))),
+        lambda store: list(store.disabled(EVENT)),
+        lambda store: list(store.disabled(Audience(event="order.created", sender="tenant"))),
+        lambda store: list(store.disabled(Audience(event="order.created", broadcast=True))),
         lambda store: list(store.subscriptions()),
         lambda store: list(store.deliveries()),
         lambda store: list(store.deliveries(in_state(DeliveryState.DELIVERED))),
@@ -594,6 +597,7 @@ def test_every_read_goes_by_an_index(
     read: Callable[[SqliteStore], object], analysed: bool, store: SqliteStore
 ) -> None:
     store.put(subscription(owner=owner) for owner in [None, "tenant"] * 150)
+    store.put(subscription(owner=owner, disabled="enough") for owner in [None, "tenant"])
     for _ in range(20):
         store.record(delivery())
         store.record(delivery(due=NOW))
@@ -610,6 +614,22 @@ def test_matching_looks_at_what_matches_alone(store: SqliteStore) -> None:
     found = plans(store, lambda: list(store.matching(EVENT)))
     assert len(found) == 2 * len(covering(EVENT.event))
     assert all(one.startswith("SEARCH") for one in found)
+
+
+@pytest.mark.parametrize("broadcast", [False, True])
+def test_disabled_subscriptions_are_found_without_a_look_at_the_active_ones(
+    store: SqliteStore, broadcast: bool
+) -> None:
+    store.put([subscription(disabled="enough"), *(subscription() for _ in range(300))])
+    audience = Audience(event="order.created", broadcast=broadcast)
+    found = [one for one in plans(store, lambda: list(store.disabled(audience))) if " s " not in one]
+    assert found
+    assert all(one.startswith("SEARCH") and "patterns_off" in one for one in found)
+
+
+def test_where_nothing_is_disabled_one_look_tells(store: SqliteStore) -> None:
+    store.put(subscription() for _ in range(300))
+    assert len(plans(store, lambda: list(store.disabled(EVENT)))) == 1
 
 
 def test_a_row_that_cannot_be_read_is_named_without_what_stands_in_it(path: Path) -> None:

@@ -982,3 +982,43 @@ def test_removing_a_subscription_removes_its_traffic_and_no_other(store: Store) 
     store.remove(one.id)
     assert store.change_traffic(one.id, lambda known: known) == Traffic()
     assert store.change_traffic(other.id, lambda known: known) == TRAFFIC
+
+
+# Disabled subscriptions
+
+
+def test_the_disabled_subscriptions_that_an_audience_misses_are_given_until_they_are_enabled(
+    store: Store,
+) -> None:
+    one = subscription(disabled="it answered 410")
+    store.put([one, subscription(), subscription(patterns="user.*", disabled="enough")])
+    assert list(store.disabled(Audience(event="order.created"))) == [one]
+    store.change(one.id, lambda known: evolve(known, disabled=None))
+    assert list(store.disabled(Audience(event="order.created"))) == []
+
+
+def test_a_disabled_subscription_that_is_removed_is_missed_no_more(store: Store) -> None:
+    one = subscription(disabled="enough")
+    store.put([one])
+    store.remove(one.id)
+    assert list(store.disabled(Audience(event="order.created"))) == []
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+@settings(max_examples=60, deadline=None)
+@given(subscriptions=st.lists(_subscriptions, max_size=12), audiences=st.lists(_audiences, max_size=5))
+def test_exactly_those_are_given_as_disabled_that_the_audience_misses(
+    kind: str, subscriptions: list[Subscription], audiences: list[Audience]
+) -> None:
+    kept = {one.id: one for one in subscriptions}
+    with (
+        TemporaryDirectory() as folder,
+        closing(MemoryStore() if kind == "memory" else SqliteStore(Path(folder, "thorn.db"))) as store,
+    ):
+        store.put(subscriptions)
+        for audience in audiences:
+            expected = sorted(
+                (one for one in kept.values() if audience.misses(one)),
+                key=lambda one: (one.url.origin, str(one.id)),
+            )
+            assert list(store.disabled(audience)) == expected

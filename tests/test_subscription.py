@@ -301,6 +301,13 @@ def test_a_tally_counts_each_outcome_and_keeps_what_did_not_arrive_in_order() ->
     assert [problem.kind for problem in counted.problems] == [kind for kind in kinds if kind != "delivered"]
 
 
+def test_a_tally_counts_what_was_skipped_on_its_own() -> None:
+    skipped = record(OutcomeKind.FAILED)
+    outcome = Outcome(OutcomeKind.FAILED, Reason.SUBSCRIPTION_DISABLED)
+    skipped = evolve(skipped, last=evolve(skipped.last, outcome=outcome))
+    assert tally([skipped, record(OutcomeKind.DELIVERED), skipped]) == Tally(delivered=1, disabled=2)
+
+
 def test_a_tally_keeps_only_the_first_hundred_problems() -> None:
     results = [evolve(record(OutcomeKind.FAILED), event=f"e{number}") for number in range(MAX_PROBLEMS + 1)]
     counted = tally(results)

@@ -49,6 +49,7 @@ class MemoryStore:
         self._subscriptions: dict[UUID, Subscription] = {}
         # All of them by origin; None where it has to be made anew. What was given out is never changed.
         self._in_order: tuple[Subscription, ...] | None = None
+        self._disabled_in_order: tuple[Subscription, ...] = ()
         self._open: OrderedDict[UUID, DeliveryRecord] = OrderedDict()
         self._ended: OrderedDict[UUID, DeliveryRecord] = OrderedDict()
         # The attempts besides the one that counts, by number.
@@ -104,14 +105,15 @@ class MemoryStore:
 
     def subscriptions(self) -> Iterator[Subscription]:
         """Gives all subscriptions, sorted by origin."""
-        with self._lock:
-            if self._in_order is None:
-                self._in_order = tuple(sorted(self._subscriptions.values(), key=_place))
-            return iter(self._in_order)
+        return iter(self._sorted())
 
     def matching(self, audience: Audience) -> Iterator[Subscription]:
         """Gives the subscriptions that the audience admits, sorted by origin."""
         return (one for one in self.subscriptions() if audience.admits(one))
+
+    def disabled(self, audience: Audience) -> Iterator[Subscription]:
+        """Gives the subscriptions that the audience misses, sorted by origin."""
+        return (one for one in self._sorted(active=False) if audience.misses(one))
 
     def accept(self, deliveries: Iterable[DeliveryRecord]) -> None:
         """Keeps new deliveries: all of them or, on an error, none; those that are known stay as they are."""
@@ -249,6 +251,14 @@ class MemoryStore:
             if changed == Traffic():
                 del self._traffic[subscription_id]
             return changed
+
+    def _sorted(self, *, active: bool = True) -> tuple[Subscription, ...]:
+        """Gives all subscriptions by origin, or the disabled ones alone."""
+        with self._lock:
+            if self._in_order is None:
+                self._in_order = tuple(sorted(self._subscriptions.values(), key=_place))
+                self._disabled_in_order = tuple(one for one in self._in_order if not one.active)
+            return self._in_order if active else self._disabled_in_order
 
     def _known(self, delivery_id: UUID) -> DeliveryRecord | None:
         return self._open.get(delivery_id) or self._ended.get(delivery_id)

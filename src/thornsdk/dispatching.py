@@ -139,8 +139,12 @@ class Deliverer(Protocol):
         """Gives the subscriptions that a message may reach, as a stream sorted by origin."""
         ...
 
+    def disabled(self, audience: Audience) -> Iterator[Subscription]:
+        """Gives the subscriptions that a message would reach, were they active, sorted by origin."""
+        ...
+
     def subscriptions(self, ids: Sequence[UUID], audience: Audience) -> list[Subscription]:
-        """Gives those of these subscriptions that are there and active, in this order.
+        """Gives those of these subscriptions that are there, active or not, in this order.
 
         Args:
             ids: Which ones.
@@ -155,6 +159,8 @@ class Deliverer(Protocol):
     def deliver_all(self, dispatch: Dispatch) -> Iterator[DeliveryRecord]:
         """Makes the first attempt to deliver a message to all who are to get it, and gives each result.
 
+        What disabled subscriptions would have got is skipped, as `skip` does it.
+
         Where ``THORN_DURABLE`` is on, all its deliveries are written to the store in one transaction before
         the first of them is attempted. If this process dies, what is left is due there soon.
         """
@@ -166,6 +172,14 @@ class Deliverer(Protocol):
         One whose attempts were lost with their processes as often as the terms allow attempts is given up.
         One whose origin is paused, or whose subscription has limits that leave no room, is put off without an
         attempt; its record says so in `held`.
+        """
+        ...
+
+    def skip(self, planned: Iterable[Planned]) -> Iterator[DeliveryRecord]:
+        """Puts deliveries to disabled subscriptions into the store as cancelled, and gives each.
+
+        They can be replayed when the subscription is enabled. What the store knows already stays as it is,
+        and is not given.
         """
         ...
 
@@ -211,6 +225,8 @@ class Deliverer(Protocol):
 
     def keep(self, dispatch: Dispatch, why: str) -> Iterator[DeliveryRecord]:
         """Puts the deliveries of a message into the store, due now, without an attempt.
+
+        What disabled subscriptions would have got is skipped, as `skip` does it.
 
         Args:
             dispatch: The message.

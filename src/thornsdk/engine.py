@@ -3,6 +3,7 @@
 import heapq
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import TypeAlias
 from uuid import UUID
 
@@ -33,6 +34,7 @@ from thornsdk.planned import Conditions, held_back, plan, plan_again, with_probl
 from thornsdk.policy.traffic import TrafficPolicy
 from thornsdk.reasons import Reason
 from thornsdk.run import Run
+from thornsdk.skips import Skips
 from thornsdk.stages import Store
 from thornsdk.turns import InTurn
 from thornsdk.typing import Clock
@@ -97,6 +99,7 @@ class Engine:
         self._limits = Limits(self._store, conditions.clock)
         self._gates = Gates([self._limits, self._breakers])
         self._failing = Failing(self._store, conditions, self._disable)
+        self._skips = Skips(self._store, conditions.clock, self.tell_attempt)
 
     @property
     def store(self) -> Store:
@@ -112,12 +115,17 @@ class Engine:
         """Gives the subscriptions that get a message, stored and static, as a stream sorted by origin."""
         return self._together(self._wanting(audience), audience)
 
+    def disabled(self, audience: Audience) -> Iterator[Subscription]:
+        """Gives the subscriptions that a message would reach, were they active, sorted by origin."""
+        # A static one that was disabled here is in the store.
+        return self._store.disabled(audience)
+
     def subscriptions(self, ids: Sequence[UUID], audience: Audience) -> list[Subscription]:
-        """Gives those of these subscriptions that are there and active, in this order."""
+        """Gives those of these subscriptions that are there, active or not, in this order."""
         found = {one: self._store.find(one) for one in ids}
         static = self._wanting(audience) if None in found.values() else {}
         there = (stored or static.get(one) for one, stored in found.items())
-        return [one for one in there if one is not None and one.active]
+        return [one for one in there if one is not None]
 
     def deliver(self, dispatch: Dispatch, subscriptions: Iterable[Subscription]) -> Iterator[DeliveryRecord]:
         """Makes the first attempt to deliver to each subscription, and gives each result when it is known."""
@@ -125,9 +133,11 @@ class Engine:
 
     def deliver_all(self, dispatch: Dispatch) -> Iterator[DeliveryRecord]:
         """Makes the first attempt to deliver a message to all who are to get it, and gives each result."""
-        if not self._sources.durable:
-            return self.deliver(dispatch, self.matching(dispatch.audience))
-        return self._accept_and_deliver(dispatch)
+        if self._sources.durable:
+            return self._accept_and_deliver(dispatch)
+        # In this order: one that is disabled meanwhile is among the first, the second, or both.
+        active, disabled = self.matching(dispatch.audience), self._missing(dispatch)
+        return chain(self.skip(disabled), self.deliver(dispatch, active))
 
     def attempt(self, planned: Iterable[Planned]) -> Iterator[DeliveryRecord]:
         """Attempts each delivery, and gives each result when it is known."""
@@ -143,6 +153,10 @@ class Engine:
         while not in_turn.ended:
             yield from Run(self._conditions, self._settled).attempt(in_turn)
             in_turn.wait()
+
+    def skip(self, planned: Iterable[Planned]) -> Iterator[DeliveryRecord]:
+        """Puts deliveries to disabled subscriptions into the store as cancelled, and gives each."""
+        return self._skips.keep(planned)
 
     def resume(
         self, records: Iterable[DeliveryRecord], terms: Terms | None = None
@@ -196,6 +210,7 @@ class Engine:
             record = _owed(planned, now, Reason.NOT_QUEUED, why)
             self._store.accept([record])
             yield record
+        yield from self.skip(self._missing(dispatch))
 
     def terms(self, event: str) -> Terms:
         """Gives the terms of an event as it is declared here, or else those of the settings."""
@@ -329,6 +344,10 @@ class Engine:
             if dispatch.message.idempotency_key is None or self._store.delivery(planned.delivery.id) is None:
                 yield planned
 
+    def _missing(self, dispatch: Dispatch) -> Iterator[Planned]:
+        """Plans what disabled subscriptions would get."""
+        return self._new(dispatch, self.disabled(dispatch.audience))
+
     def _together(self, static: Mapping[UUID, Subscription], audience: Audience) -> Iterator[Subscription]:
         # A static subscription that is in the store as well was changed there: the store's word counts.
         new = [one for one in static.values() if self._store.find(one.id) is None]
@@ -354,7 +373,8 @@ class Engine:
         def terms_of(_: DeliveryRecord) -> Terms:
             return dispatch.terms
 
-        self._store.accept(self._accepted(dispatch, self._together(static, dispatch.audience)))
+        accepted = self._accepted(dispatch, self._together(static, dispatch.audience))
+        yield from self._skips.accept_with(accepted, self._missing(dispatch), message_id)
         claims = self._claims(lambda claim: self._store.claim_new(message_id, PAGE, claim), terms_of)
         yield from self._attempt_claimed(claims, prepare, terms_of)
 

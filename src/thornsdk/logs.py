@@ -107,9 +107,16 @@ class DeliveryLog:
         self._logger = logging.getLogger(LOGGER)
 
     def attempted(self, record: DeliveryRecord) -> None:
-        """Tells an attempt: ``delivery.delivered``, ``.retry``, ``.failed`` or ``.blocked``."""
-        level = _LEVELS[record.kind]
-        if self._is_heard(level):
+        """Tells an attempt: ``delivery.delivered``, ``.retry``, ``.failed`` or ``.blocked``.
+
+        Where none was made, for the subscription is disabled, it is ``delivery.skipped``: that is no alarm.
+        """
+        level = logging.INFO if record.skipped else _LEVELS[record.kind]
+        if not self._is_heard(level):
+            return
+        if record.skipped:
+            self.tell(level, "delivery.skipped", attempt_fields(record))
+        else:
             self.tell(level, f"delivery.{record.kind}", attempt_fields(record))
 
     def message_taken(self, receipt: Receipt) -> None:

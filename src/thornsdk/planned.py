@@ -133,6 +133,20 @@ def held_back(planned: Planned, hold: Hold, now: datetime) -> DeliveryRecord:
     return evolve(known.due_at(hold.until), origin=origin, lease=None, held=hold.reason)
 
 
+def skipped(planned: Planned, now: datetime) -> DeliveryRecord:
+    """Gives what is kept of a delivery whose subscription is disabled: all that a replay needs.
+
+    What cannot be written has failed: no replay would find a body.
+    """
+    number, reason = planned.number - 1, Reason.SUBSCRIPTION_DISABLED
+    detail = planned.delivery.subscription.disabled or ""
+    if planned.problem is not None:
+        number, reason, detail = planned.number, Reason.NOT_SERIALIZABLE, str(planned.problem)
+    outcome = Outcome(OutcomeKind.FAILED, reason)
+    attempt = Attempt(number=number, started_at=now, duration=0.0, outcome=outcome, detail=detail)
+    return DeliveryRecord.of(planned.delivery, attempt)
+
+
 def build_request(planned: Planned, transport: Transport, conditions: Conditions) -> Request:
     """Builds the signed request of a delivery.
 

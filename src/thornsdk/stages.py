@@ -201,6 +201,13 @@ class Store(Protocol):
         """Gives the subscriptions that the audience admits, each once, as a stream sorted by origin."""
         ...
 
+    def disabled(self, audience: Audience) -> Iterator[Subscription]:
+        """Gives the subscriptions that the audience misses, each once, as a stream sorted by origin.
+
+        These are the disabled ones that it would admit. It costs what they are, however many are active.
+        """
+        ...
+
     def accept(self, deliveries: Iterable[DeliveryRecord]) -> None:
         """Keeps new deliveries: all of them or, on an error, none. Those whose id is known stay as they are.
 
@@ -374,7 +381,10 @@ class Observer(Protocol):
     """
 
     def observe(self, record: DeliveryRecord) -> None:
-        """Takes note of an attempt, the record's last. What it raises is logged and harms no delivery."""
+        """Takes note of an attempt, the record's last, or that none is made: then the record is ``skipped``.
+
+        What it raises is logged and harms no delivery.
+        """
         ...
 
 

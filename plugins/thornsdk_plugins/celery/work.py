@@ -1,7 +1,7 @@
 """What a worker does: the tasks, without Celery around them."""
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -160,6 +160,15 @@ class Work:
                 again=envelope.again,
             )
             self._outgoing.batch(batch, lane)
+        # Last, so that one that is disabled meanwhile is not forgotten.
+        disabled = self._deliverer.disabled(envelope.audience)
+        self._skip(Batch(envelope=envelope, subscriptions=()), disabled)
+
+    def _skip(self, batch: Batch, disabled: Iterable[Subscription]) -> None:
+        """Keeps what disabled subscriptions would have got."""
+        plan = self._planner(batch)
+        for _ in self._deliverer.skip(plan(one) for one in disabled):
+            pass  # It is told as it is kept.
 
     def _deliver(self, batch: Batch, arrival: Arrival) -> None:
         left = evolve(batch, again=True) if arrival.redelivered else batch
@@ -223,11 +232,16 @@ class Work:
         return new
 
     def _attempt(self, batch: Batch, wanted: Sequence[UUID]) -> Iterator[DeliveryRecord]:
+        plan = self._planner(batch)
+        subscriptions = self._deliverer.subscriptions(wanted, batch.envelope.audience)
+        self._skip(batch, (one for one in subscriptions if not one.active))
+        return self._deliverer.attempt(plan(one) for one in subscriptions if one.active)
+
+    def _planner(self, batch: Batch) -> Callable[[Subscription], Planned]:
         envelope = batch.envelope
         terms = self._terms(envelope.terms, envelope.needs.event)
         bodies = Bodies.written(envelope.bodies)
-        subscriptions = self._deliverer.subscriptions(wanted, envelope.audience)
-        return self._deliverer.attempt(_plan(batch, one, bodies, terms) for one in subscriptions)
+        return lambda subscription: _plan(batch, subscription, bodies, terms)
 
     # Further attempts
 

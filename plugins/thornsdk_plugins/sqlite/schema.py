@@ -39,10 +39,14 @@ TABLES = (
         owner TEXT NOT NULL,
         place TEXT NOT NULL,
         subscription_id TEXT NOT NULL,
+        disabled INTEGER NOT NULL,
         PRIMARY KEY (pattern, owner, place, subscription_id)
     ) WITHOUT ROWID
     """,
     "CREATE INDEX patterns_of_all_owners ON patterns (pattern, place, subscription_id)",
+    # Those that are disabled are asked for with every message, and must not cost what the active ones are.
+    "CREATE INDEX patterns_off ON patterns (pattern, owner, place, subscription_id) WHERE disabled = 1",
+    "CREATE INDEX patterns_off_of_all ON patterns (pattern, place, subscription_id) WHERE disabled = 1",
     "CREATE INDEX patterns_by_subscription ON patterns (subscription_id)",
     """
     CREATE TABLE bodies (

@@ -88,6 +88,8 @@ _PUT_BREAKER = "INSERT OR REPLACE INTO breakers VALUES (?, ?, ?, ?, ?)"
 _TRAFFIC = f"SELECT {rows.TRAFFIC} FROM traffic WHERE subscription_id = ?"  # noqa: S608 - the columns are ours
 _PUT_TRAFFIC = "INSERT OR REPLACE INTO traffic VALUES (?, ?, ?, ?, ?, ?)"
 _UNREADABLE_FOR = timedelta(hours=1)
+_OFF, _OFF_OF_ALL = "patterns_off", "patterns_off_of_all"
+_ANY_OFF = f"SELECT 1 FROM patterns INDEXED BY {_OFF} WHERE disabled = 1 AND pattern IN ({{}}) LIMIT 1"  # noqa: S608 - the index is ours
 
 
 def _put(connection: sqlite3.Connection, one: Subscription) -> None:
@@ -95,8 +97,8 @@ def _put(connection: sqlite3.Connection, one: Subscription) -> None:
     connection.execute("DELETE FROM patterns WHERE subscription_id = ?", row[:1])
     connection.execute(_PUT, row)
     connection.executemany(
-        "INSERT OR IGNORE INTO patterns VALUES (?, ?, ?, ?)",
-        [(pattern.text, one.owner or "", row[-1], row[0]) for pattern in one.patterns],
+        "INSERT OR IGNORE INTO patterns VALUES (?, ?, ?, ?, ?)",
+        [(pattern.text, one.owner or "", row[-1], row[0], not one.active) for pattern in one.patterns],
     )
 
 
@@ -189,11 +191,15 @@ class SqliteStore:
         For each pattern that matches the event, an index gives the subscriptions in order; the streams are
         merged. So it costs what matches, not what there is.
         """
-        owners = [None] if audience.broadcast else sorted({"", audience.sender or ""})
-        streams = [self._wanting(pattern, owner) for pattern in covering(audience.event) for owner in owners]
-        merged = heapq.merge(*streams, key=itemgetter(0, 1))
-        for _, same in groupby(merged, key=itemgetter(0, 1)):
-            yield rows.subscription(next(same)[2:])
+        return self._reached(audience, disabled=False)
+
+    def disabled(self, audience: Audience) -> Iterator[Subscription]:
+        """Gives the subscriptions that the audience misses, each once, as a stream sorted by origin.
+
+        They have indexes of their own, so that it costs nothing where there are none.
+        """
+        if self._misses_any(audience):
+            yield from self._reached(audience, disabled=True)
 
     def accept(self, deliveries: Iterable[DeliveryRecord]) -> None:
         """Keeps new deliveries: all of them or, on an error, none; those that are known stay as they are."""
@@ -354,15 +360,33 @@ class SqliteStore:
             raise problem
         return [one for _, one in records]
 
-    def _wanting(self, pattern: str, owner: str | None) -> Iterator[Row]:
+    def _reached(self, audience: Audience, *, disabled: bool) -> Iterator[Subscription]:
+        owners = [None] if audience.broadcast else sorted({"", audience.sender or ""})
+        streams = [
+            self._wanting(pattern, owner, disabled=disabled)
+            for pattern in covering(audience.event)
+            for owner in owners
+        ]
+        merged = heapq.merge(*streams, key=itemgetter(0, 1))
+        for _, same in groupby(merged, key=itemgetter(0, 1)):
+            yield rows.subscription(next(same)[2:])
+
+    def _misses_any(self, audience: Audience) -> bool:
+        """Tells in one statement what is so for most messages: whether there is anything to read."""
+        patterns = sorted(covering(audience.event))
+        return bool(self._database.rows(_ANY_OFF.format(", ".join("?" for _ in patterns)), patterns))
+
+    def _wanting(self, pattern: str, owner: str | None, *, disabled: bool) -> Iterator[Row]:
         condition, values = ("", (pattern,)) if owner is None else ("AND p.owner = ?", (pattern, owner))
+        index = _OFF_OF_ALL if owner is None else _OFF
+        by, off = (f"INDEXED BY {index}", "p.disabled = 1") if disabled else ("", "s.disabled IS NULL")
         columns = ", ".join(f"s.{name}" for name in rows.SUBSCRIPTION.split(", "))
         sql = f"""
             SELECT p.place, p.subscription_id, {columns}
-            FROM patterns p CROSS JOIN subscriptions s ON s.id = p.subscription_id
-            WHERE p.pattern = ? {condition} AND (p.place, p.subscription_id) > (?, ?) AND s.disabled IS NULL
+            FROM patterns p {by} CROSS JOIN subscriptions s ON s.id = p.subscription_id
+            WHERE p.pattern = ? {condition} AND (p.place, p.subscription_id) > (?, ?) AND {off}
             ORDER BY p.place, p.subscription_id LIMIT {_PAGE}
-        """  # noqa: S608 - the columns and the condition are ours
+        """  # noqa: S608 - the columns, the index and the condition are ours
         return self._pages(sql, values)
 
     def _pages(

@@ -26,7 +26,7 @@ def row(record: DeliveryRecord) -> list[show.Cell]:
         Text.assemble(show.printable(record.event), (f"\n{show.printable(record.origin)}", "dim")),
         Text("leased", "cyan")
         if record.lease is not None
-        else Text.assemble(show.outcome(record.kind), (f"\n{show.answer(record)}", "dim")),
+        else Text.assemble(show.result(record), (f"\n{show.answer(record)}", "dim")),
     ]
 
 
@@ -80,7 +80,8 @@ def print_whole(record: DeliveryRecord, attempts: Iterable[Attempt]) -> None:
 
 def _latest(record: DeliveryRecord) -> str:
     last = record.last
-    attempt = f"attempt {last.number}" if last.number else "no attempt yet"
+    none = "no attempt" if record.state.has_ended else "no attempt yet"
+    attempt = f"attempt {last.number}" if last.number else none
     return "\n".join(filter(None, (f"{show.moment(last.started_at)}, {attempt}", _until(record))))
 
 
@@ -108,6 +109,7 @@ def _parts(record: DeliveryRecord) -> dict[str, object]:
         "body": f"{len(record.body):,} bytes, {record.content_type}",
         "accepted": show.moment(record.accepted_at) if record.accepted_at else None,
         "state": record.state,
+        "skipped": f"the subscription was disabled: {record.last.detail}" if record.skipped else None,
         "next": _next(record),
     }
 

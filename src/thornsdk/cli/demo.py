@@ -67,7 +67,7 @@ def _play(view: View, stack: ExitStack, dispatcher: str) -> None:
     stop_if_asked()
     names = {subscription.id: one.name for one, subscription in subscribed.items()}
     seconds = time.monotonic() - begin
-    view.ended(Ending(tuple(view.rows), desk, _disabled(thorn, names), seconds))
+    view.ended(Ending(tuple(view.rows), desk, _disabled(thorn, names), seconds, tuple(view.skipped)))
 
 
 def _settings(receiver: Receiver, folder: Path) -> Mapping[str, str]:

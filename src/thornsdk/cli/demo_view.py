@@ -66,12 +66,14 @@ class Ending:
         desk: What the subscribers got.
         disabled: Why subscriptions were disabled, by the name of the subscriber.
         seconds: How long it took.
+        skipped: What was not sent, for its subscriber was disabled by then.
     """
 
     rows: tuple[Row, ...]
     desk: Desk
     disabled: Mapping[str, str]
     seconds: float
+    skipped: tuple[Row, ...] = ()
 
     def of(self, kind: OutcomeKind) -> list[Row]:
         """Gives the deliveries that came to an outcome."""
@@ -94,6 +96,7 @@ class View:
 
     def __init__(self) -> None:
         self.rows: list[Row] = []
+        self.skipped: list[Row] = []
         self._subscribers: dict[UUID, Subscriber] = {}
 
     def subscribed(self, subscribers: Mapping[UUID, Subscriber], origin: str) -> None:
@@ -110,6 +113,9 @@ class View:
     def observe(self, record: DeliveryRecord) -> None:
         """Is told of an attempt."""
         subscriber = self._subscribers[record.subscription_id]
+        if record.skipped:
+            self.skipped.append(Row(subscriber, record.event, [record]))
+            return
         row = next(one for one in self.rows if (one.subscriber, one.event) == (subscriber, record.event))
         row.records.append(record)
         self.attempted(row, record)
@@ -147,6 +153,7 @@ class JsonView(View):
             **{kind.value: len(ending.of(kind)) for kind in OutcomeKind},
             "delivered_later": len(retried),
             "disabled": dict(ending.disabled),
+            "skipped": len(ending.skipped),
             "received": ending.desk.received,
             "authentic": ending.desk.authentic,
             "verified": {scheme.value: count for scheme, count in ending.desk.verified.items()},
@@ -276,6 +283,9 @@ def conclusion(ending: Ending) -> Group:
             table.add_row(Text(f"{sign} {len(rows)} {kind}", colour), Text("\n").join(map(_told, rows)))
     for name, why in ending.disabled.items():
         table.add_row(Text("! 1 disabled", "red"), Text(f"{name}: {why}"))
+    for row in ending.skipped:
+        kept = f"{row.subscriber.name} {row.event}: kept, to be replayed once it is enabled"
+        table.add_row(Text("○ 1 skipped", "dim"), Text(kept))
     for one in ending.untouched:
         table.add_row(Text("○ 1 not sent", "dim"), Text(f"{one.name}: tenants never get each other's events"))
     desk = ending.desk

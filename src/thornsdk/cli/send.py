@@ -47,7 +47,8 @@ class _Given(TypedDict):
 def send(event: str, **given: Unpack[_Given]) -> None:
     """Send EVENT once, and tell what became of it.
 
-    It goes to the URLs given with --to, or else to the subscriptions of the store.
+    It goes to the URLs given with --to, or else to the subscriptions of the store. What disabled ones would
+    have got is skipped, and kept for a replay.
 
     Exit code 0: everything was delivered, or nobody wanted it; 1: something was not; 2: it could not be sent
     in this way.
@@ -107,12 +108,14 @@ def _subscribers(thorn: Thorn, urls: tuple[str, ...], secret: Secret) -> list[Su
 
 def _conclude(receipt: Receipt, given: _Given) -> None:
     outcomes = receipt.outcomes
-    if not outcomes.total:
+    if not outcomes.total and not outcomes.disabled:
         show.note(
             f"nothing was sent: no subscription wants {receipt.event}; --to gives a URL, --store a store"
         )
     elif not given["as_json"]:
         show.console().print(summary(outcomes))
+    if outcomes.disabled:
+        show.note("what is skipped is kept: enable the subscription, and replay what is cancelled")
     if outcomes.blocked:
         show.note("for this call, --allow-network and --allow-port allow more")
     if outcomes.delivered != outcomes.total:

@@ -127,6 +127,11 @@ def outcome(kind: OutcomeKind) -> Text:
     return Text(f"{sign} {kind}", colour)
 
 
+def result(record: DeliveryRecord) -> Text:
+    """Gives the word of what came of the latest attempt; another one where none was made."""
+    return Text("○ skipped", "dim") if record.skipped else outcome(record.kind)
+
+
 def answer(record: DeliveryRecord) -> str:
     """Gives what came back of the latest attempt: a status, or the reason why there is none."""
     return str(record.last.outcome.reason if record.last.status is None else record.last.status)
@@ -134,10 +139,10 @@ def answer(record: DeliveryRecord) -> str:
 
 def attempt(record: DeliveryRecord) -> Text:
     """Gives the line that tells people the latest attempt."""
-    last = record.last
+    last, came = record.last, result(record)
     line = Text.assemble(
-        outcome(record.kind),
-        " " * (len("delivered") - len(record.kind) + 2),
+        came,
+        " " * (len("✓ delivered") - len(came) + 2),
         printable(record.origin),
         ("  ", ""),
         answer(record),

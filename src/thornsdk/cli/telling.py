@@ -53,7 +53,7 @@ class Teller:
     def __init__(self, *, as_json: bool) -> None:
         self._as_json = as_json
         self._console = show.console()
-        self._counts: Counter[OutcomeKind] = Counter()
+        self._counts: Counter[str] = Counter()
         self._heard = True
         self._moves = self._console.is_terminal and not as_json
         self._progress = Progress(
@@ -77,7 +77,7 @@ class Teller:
 
     def observe(self, record: DeliveryRecord) -> None:
         """Prints an attempt."""
-        self._counts[record.kind] += 1
+        self._counts["skipped" if record.skipped else record.kind] += 1
         if not self._heard:
             return
         try:
@@ -118,6 +118,8 @@ def summary(outcomes: Tally) -> Text:
     """Gives the line that sums up how deliveries ended."""
     counts = {kind: getattr(outcomes, kind.value) for kind in OutcomeKind}
     parts = [Text(f"{count:,} {kind}", show.SIGNS[kind][1]) for kind, count in counts.items() if count]
+    if outcomes.disabled:
+        parts.append(Text(f"{outcomes.disabled:,} skipped", "dim"))
     return Text(" · ").join(parts)
 
 

@@ -82,9 +82,16 @@ class Audience:
 
     def admits(self, subscription: Subscription) -> bool:
         """Tells whether a subscription is active, wants the event, and may be reached."""
+        return subscription.active and self._reaches(subscription)
+
+    def misses(self, subscription: Subscription) -> bool:
+        """Tells whether a subscription would be admitted, were it not disabled."""
+        return not subscription.active and self._reaches(subscription)
+
+    def _reaches(self, subscription: Subscription) -> bool:
         owner = subscription.owner
         may_reach = owner is None or self.broadcast or owner == self.sender
-        return may_reach and subscription.active and subscription.wants(self.event)
+        return may_reach and subscription.wants(self.event)
 
 
 def delivery_id(message_id: UUID, subscription_id: UUID) -> UUID:

@@ -22,6 +22,8 @@ class Tally:
         blocked: How many policy did not allow.
         problems: Those that did not arrive, in the order in which they ended: the first hundred of them, so
             that a message for a million subscribers costs no more memory than one for a thousand.
+        disabled: How many were skipped, for their subscriptions are disabled. The store keeps them, to be
+            replayed. They are neither in the total nor among the problems.
     """
 
     delivered: int = 0
@@ -29,6 +31,7 @@ class Tally:
     failed: int = 0
     blocked: int = 0
     problems: tuple[DeliveryRecord, ...] = ()
+    disabled: int = 0
 
     @property
     def total(self) -> int:
@@ -43,7 +46,11 @@ def tally(results: Iterable[DeliveryRecord]) -> Tally:
     """Counts results as they come, and keeps the first `MAX_PROBLEMS` that did not arrive."""
     counts: Counter[OutcomeKind] = Counter()
     problems: list[DeliveryRecord] = []
+    disabled = 0
     for result in results:
+        if result.skipped:
+            disabled += 1
+            continue
         counts[result.kind] += 1
         if result.kind is not OutcomeKind.DELIVERED and len(problems) < MAX_PROBLEMS:
             problems.append(result)
@@ -53,6 +60,7 @@ def tally(results: Iterable[DeliveryRecord]) -> Tally:
         failed=counts[OutcomeKind.FAILED],
         blocked=counts[OutcomeKind.BLOCKED],
         problems=tuple(problems),
+        disabled=disabled,
     )
 
 

@@ -28,12 +28,12 @@ class DeliveryState(StrEnum):
     BLOCKED = "blocked"
     """Policy did not allow it."""
     CANCELLED = "cancelled"
-    """Its subscription was removed or disabled before it arrived."""
+    """Its subscription was removed or disabled before it arrived, or disabled when it was sent."""
 
     @classmethod
     def after(cls, outcome: Outcome) -> "DeliveryState":
         """Gives the state that an outcome leaves a delivery in."""
-        return cls.CANCELLED if outcome.reason is Reason.UNSUBSCRIBED else _STATES[outcome.kind]
+        return cls.CANCELLED if outcome.reason in _CANCELLING else _STATES[outcome.kind]
 
     @property
     def has_ended(self) -> bool:
@@ -47,6 +47,7 @@ _STATES = {
     OutcomeKind.FAILED: DeliveryState.FAILED,
     OutcomeKind.BLOCKED: DeliveryState.BLOCKED,
 }
+_CANCELLING = frozenset({Reason.UNSUBSCRIBED, Reason.SUBSCRIPTION_DISABLED})
 
 
 @frozen
@@ -177,6 +178,11 @@ class DeliveryRecord:
         """When the next attempt is due, or the lease is over; None once it has ended."""
         return self.last.outcome.retry_at
 
+    @property
+    def skipped(self) -> bool:
+        """Whether no attempt was made, for the subscription was disabled when the message was sent."""
+        return self.last.outcome.reason is Reason.SUBSCRIPTION_DISABLED
+
     def due_at(self, moment: datetime) -> "DeliveryRecord":
         """Gives the same pending delivery, due at another time."""
         outcome = evolve(self.last.outcome, retry_at=moment)
@@ -191,7 +197,7 @@ class Pruned:
         delivered: How many had arrived.
         failed: How many had been given up.
         blocked: How many policy had not allowed.
-        cancelled: How many had lost their subscription.
+        cancelled: How many had lost their subscription, or were skipped since it was disabled.
     """
 
     delivered: int = 0

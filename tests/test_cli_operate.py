@@ -22,6 +22,7 @@ from thornsdk import (
     DeliveryFilter,
     DeliveryRecord,
     DeliveryState,
+    OutcomeKind,
     Reason,
     Tally,
     Thorn,
@@ -509,6 +510,72 @@ def test_a_store_that_fails_once_is_told_and_one_that_fails_twice_ends_it(
     assert capsys.readouterr().err.count("error: locked") == 2
 
 
+# Count
+
+
+def test_deliveries_are_counted_by_event_and_state_those_that_were_pruned_too(
+    run: Commands, store: SqliteStore
+) -> None:
+    store.accept([delivery(), delivery(at=NOW - timedelta(days=1)), delivery(OutcomeKind.FAILED)])
+    store.accept([evolve(delivery(), event="user.left")])
+    run("prune", "--keep", 0, "--state", "delivered")
+    rows = [line.split() for line in run("deliveries", "count").out.splitlines()[3:]]
+    assert [row for row in rows if row] == [
+        ["order.created", "delivered", "2"],
+        ["order.created", "failed", "1"],
+        ["user.left", "delivered", "1"],
+    ]
+
+
+def test_machines_get_a_line_for_each_day_subscription_event_and_state(
+    run: Commands, store: SqliteStore
+) -> None:
+    one = delivery()
+    store.accept([one, evolve(delivery(), subscription_id=one.subscription_id)])
+    assert run("deliveries", "count", "--json").json == [
+        {
+            "day": "2026-01-02",
+            "event": "order.created",
+            "subscription": str(one.subscription_id),
+            "state": "delivered",
+            "deliveries": 2,
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("args", "count"),
+    [
+        ([], 3),
+        (["--state", "failed"], 1),
+        (["--state", "failed", "--state", "delivered"], 3),
+        (["--event", "user.*"], 0),
+        (["--subscription", str(uuid4())], 0),
+        (["--since", "2026-01-02"], 2),
+        (["--before", "2026-01-02"], 1),
+        (["--since", "1h"], 0),
+    ],
+)
+def test_deliveries_are_counted_by_state_event_subscription_and_day(
+    run: Commands, store: SqliteStore, args: list[str], count: int
+) -> None:
+    store.accept([delivery(), delivery(at=NOW - timedelta(days=1)), delivery(OutcomeKind.FAILED)])
+    assert len(run("deliveries", "count", "--json", *args).json) == count
+
+
+def test_where_there_is_nothing_to_count_it_says_so(run: Commands) -> None:
+    assert run("deliveries", "count") == Ran(0, "", "there are no such deliveries\n")
+
+
+def test_a_day_is_iso_8601_or_an_age() -> None:
+    now = datetime(2026, 1, 31, 0, 30, tzinfo=UTC)
+    assert times.day("2026-01-02").isoformat() == "2026-01-02"
+    assert times.day("1h", clock=lambda: now).isoformat() == "2026-01-30"
+    for text in ("yesterday", "2026-01-02T03:04", "9999999w"):
+        with pytest.raises(click.BadParameter, match="is no day, such as 2026-01-31, and no age"):
+            times.day(text)
+
+
 # Skipped
 
 
@@ -538,11 +605,20 @@ def test_prune_removes_what_is_old_or_too_much_and_says_how_many(run: Commands, 
     assert [one.id for one in store.deliveries()] == [pending.id]
 
 
+def test_prune_removes_those_in_the_states_that_are_named(run: Commands, store: SqliteStore) -> None:
+    kinds = (OutcomeKind.DELIVERED, OutcomeKind.FAILED, OutcomeKind.BLOCKED)
+    store.accept(delivery(kind) for kind in kinds)
+    ran = run("prune", "--keep", 0, "--state", "delivered", "--state", "blocked")
+    assert ran.out == "removed 1 delivered · 1 blocked\n"
+    assert [one.state for one in store.deliveries()] == [DeliveryState.FAILED]
+
+
 @pytest.mark.parametrize(
     ("args", "told"),
     [
         ([], "say what to remove: --older-than AGE, such as 30d, or --keep N, or both"),
         (["--older-than", "2026-01-01"], "Invalid value for '--older-than': '2026-01-01' is no age"),
+        (["--keep", "0", "--state", "pending"], "Invalid value for '--state': 'pending' is not one of"),
     ],
 )
 def test_pruning_without_saying_what_is_exit_code_2(run: Commands, args: list[str], told: str) -> None:

@@ -588,6 +588,7 @@ def plans(store: SqliteStore, read: Callable[[], object]) -> list[str]:
         lambda store: store.delivery(uuid4()),
         lambda store: store.next_due(),
         lambda store: store.prune(NOW + MINUTE, 3),
+        lambda store: store.prune(NOW + MINUTE, 3, frozenset({DeliveryState.FAILED})),
         lambda store: store.failing_since(uuid4()),
         lambda store: store.change_breaker("https://example.com", lambda known: known),
         lambda store: store.change_traffic(uuid4(), lambda known: known),

@@ -60,6 +60,12 @@ class Model:
         self.known: dict[UUID, DeliveryRecord] = {}
         self.history: dict[UUID, dict[int, Attempt]] = {}
         self.failing: dict[UUID, datetime] = {}
+        self.pruned: Counter[tuple[UUID, DeliveryState]] = Counter()
+
+    def counts(self) -> dict[tuple[UUID, DeliveryState], int]:
+        """How many there are and were; all are of one day and event."""
+        there = Counter((one.subscription_id, one.state) for one in self.known.values())
+        return dict(self.pruned + there)
 
     def write(self, record: DeliveryRecord) -> None:
         self.known[record.id] = record
@@ -176,17 +182,22 @@ class Stores(RuleBasedStateMachine):
         self.model.history[one.id].pop(known.last.number)
         self.model.write(back)
 
-    @rule(ago=seconds)
-    def prune(self, ago: int) -> None:
+    @rule(ago=seconds, states=st.none() | st.frozensets(st.sampled_from(DeliveryState)))
+    def prune(self, ago: int, states: frozenset[DeliveryState] | None) -> None:
         before = self.now - ago * SECOND
         gone = [
-            one for one in self.model.known.values() if one.state.has_ended and one.last.started_at < before
+            one
+            for one in self.model.known.values()
+            if one.state.has_ended
+            and one.last.started_at < before
+            and (states is None or one.state in states)
         ]
         for store in self.stores:
-            assert store.prune(before) == Pruned.of(Counter(one.state for one in gone))
+            assert store.prune(before, states=states) == Pruned.of(Counter(one.state for one in gone))
         for one in gone:
             del self.model.known[one.id]
             self.model.history.pop(one.id, None)
+            self.model.pruned[one.subscription_id, one.state] += 1
 
     @invariant()
     def all_say_the_same(self) -> None:
@@ -194,6 +205,8 @@ class Stores(RuleBasedStateMachine):
             assert {one: store.failing_since(one) for one in SUBSCRIPTIONS} == {
                 one: self.model.failing.get(one) for one in SUBSCRIPTIONS
             }
+            counts = {(one.subscription_id, one.state): one.deliveries for one in store.counts()}
+            assert counts == self.model.counts()
             found = list(store.deliveries())
             assert {one.id: one for one in found} == self.model.known
             for one in found:

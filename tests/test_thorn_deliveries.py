@@ -103,11 +103,42 @@ def test_of_what_has_ended_the_latest_can_be_kept(thorn: Thorn) -> None:
             {"older_than": timedelta.max},
             "older_than is 999999999 days, .* the calendar does not go back so far",
         ),
+        (
+            {"keep": 0, "states": DeliveryState.PENDING},
+            "what is pending has not ended, and is never pruned; nothing was removed",
+        ),
+        ({"keep": 0, "states": [DeliveryState.FAILED, DeliveryState.LEASED]}, "what is leased has not ended"),
     ],
 )
 def test_what_cannot_be_pruned_is_an_error(thorn: Thorn, options: dict[str, Any], told: str) -> None:
     with pytest.raises(InvalidValue, match=told):
         thorn.prune(**options)
+
+
+@pytest.mark.parametrize("states", [DeliveryState.DELIVERED, [DeliveryState.DELIVERED]])
+def test_successes_can_go_before_failures(
+    thorn: Thorn, transport: RecordingTransport, states: DeliveryState | list[DeliveryState]
+) -> None:
+    thorn.subscribe("*", HTTPS)
+    thorn.event("order.created").send({})
+    transport._answer = says_status(410)
+    thorn.event("order.paid").send({})
+    assert thorn.prune(keep=0, states=states) == Pruned(delivered=1)
+    assert [one.event for one in thorn.deliveries()] == ["order.paid"]
+
+
+def test_what_was_pruned_is_counted_by_event_subscription_and_day(thorn: Thorn, clock: FakeClock) -> None:
+    one, other = thorn.subscribe("order.*", HTTPS), thorn.subscribe("*", HTTPS)
+    thorn.event("order.created").send({})
+    thorn.event("user.left").send({})
+    thorn.prune(keep=1)
+    thorn.unsubscribe(one.id)
+    today = clock.now.date()
+    assert [one.deliveries for one in thorn.counts()] == [1, 1, 1]
+    assert [one.subscription_id for one in thorn.counts(subscription_id=one.id)] == [one.id]
+    assert [one.subscription_id for one in thorn.counts(event="user.*")] == [other.id]
+    assert len(list(thorn.counts(since=today))) == 3
+    assert list(thorn.counts(before=today)) == []
 
 
 def test_a_thorn_says_when_the_next_delivery_is_due(thorn: Thorn, transport: RecordingTransport) -> None:

@@ -3,9 +3,10 @@
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import datetime
+from datetime import UTC, date, datetime
 from heapq import nsmallest
 from operator import itemgetter
+from typing import TypeAlias
 from uuid import UUID
 
 from attrs import evolve
@@ -14,6 +15,8 @@ from thornsdk import (
     Attempt,
     Audience,
     Breaker,
+    Count,
+    CountFilter,
     DeliveryFilter,
     DeliveryRecord,
     DeliveryState,
@@ -28,6 +31,9 @@ from thornsdk import (
     Traffic,
     hookimpl,
 )
+
+_Group: TypeAlias = tuple[str, date, str, DeliveryState]
+"""What is counted together: subscription, day, event and state."""
 
 LIMIT = 10_000
 """How many open deliveries, and how many ended ones, are kept at most; the oldest go first."""
@@ -59,6 +65,8 @@ class MemoryStore:
         self._told: set[UUID] = set()
         self._breakers: dict[str, Breaker] = {}
         self._traffic: dict[UUID, Traffic] = {}
+        # How many were pruned. What is dropped since there is too much of it is not counted.
+        self._pruned: Counter[_Group] = Counter()
 
     @property
     def identity(self) -> None:
@@ -200,10 +208,16 @@ class MemoryStore:
             due = [one.next_attempt_at for one in self._open.values()]
         return min(filter(None, due), default=None)
 
-    def prune(self, before: datetime | None = None, keep: int | None = None) -> Pruned:
+    def prune(
+        self,
+        before: datetime | None = None,
+        keep: int | None = None,
+        states: frozenset[DeliveryState] | None = None,
+    ) -> Pruned:
         """Removes deliveries that have ended, with their attempts."""
         with self._lock:
-            latest_first = sorted(self._ended.values(), key=lambda one: one.last.started_at, reverse=True)
+            ended = [one for one in self._ended.values() if states is None or one.state in states]
+            latest_first = sorted(ended, key=lambda one: one.last.started_at, reverse=True)
             beyond = len(latest_first) if keep is None else keep
             gone = [
                 one
@@ -213,7 +227,16 @@ class MemoryStore:
             for one in gone:
                 del self._ended[one.id]
                 self._history.pop(one.id, None)
+            self._pruned.update(map(_group, gone))
         return Pruned.of(Counter(one.state for one in gone))
+
+    def counts(self, wanted: CountFilter | None = None) -> Iterator[Count]:
+        """Gives how many deliveries there are and were."""
+        with self._lock:
+            there = [*self._open.values(), *self._ended.values()]
+            groups = self._pruned + Counter(map(_group, there))
+        found = (_count(group, number) for group, number in sorted(groups.items()))
+        return (one for one in found if wanted is None or wanted.admits(one))
 
     def close(self) -> None:
         """Holds nothing outside this process."""
@@ -325,6 +348,17 @@ def _failed_at(delivery: DeliveryRecord) -> datetime | None:
 def _is_news(known: DeliveryRecord, delivery: DeliveryRecord) -> bool:
     """Tells whether an attempt has ended, and was not only put back in its place."""
     return delivery.last.number >= known.last.number and _failed_at(delivery) != _failed_at(known)
+
+
+def _group(delivery: DeliveryRecord) -> _Group:
+    """Gives what a delivery is counted by."""
+    day = delivery.last.started_at.astimezone(UTC).date()
+    return str(delivery.subscription_id), day, delivery.event, delivery.state
+
+
+def _count(group: _Group, number: int) -> Count:
+    subscription_id, day, event, state = group
+    return Count(day=day, event=event, subscription_id=UUID(subscription_id), state=state, deliveries=number)
 
 
 def _place(subscription: Subscription) -> tuple[Origin, int]:

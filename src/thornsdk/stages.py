@@ -17,9 +17,12 @@ from thornsdk.errors import TransportError, crash
 from thornsdk.model import (
     Attempt,
     Audience,
+    Count,
+    CountFilter,
     Delivery,
     DeliveryFilter,
     DeliveryRecord,
+    DeliveryState,
     Exchange,
     Pruned,
     Request,
@@ -306,15 +309,29 @@ class Store(Protocol):
         """Gives when the next delivery is due, leased or not; None where nothing is to be attempted."""
         ...
 
-    def prune(self, before: datetime | None = None, keep: int | None = None) -> Pruned:
+    def prune(
+        self,
+        before: datetime | None = None,
+        keep: int | None = None,
+        states: frozenset[DeliveryState] | None = None,
+    ) -> Pruned:
         """Removes deliveries that have ended, their attempts, and bodies that no delivery needs any more.
 
         What is pending or leased is never removed. It removes few at a time, so that senders are never locked
-        out for long.
+        out for long. What it removes stays counted, as `counts` gives it.
 
         Args:
             before: Those whose latest attempt began before this moment.
             keep: Those besides so many whose latest attempts began last.
+            states: Those in one of these states, as if there were no others; with None, those in any.
+        """
+        ...
+
+    def counts(self, wanted: CountFilter | None = None) -> Iterator[Count]:
+        """Gives how many deliveries there are and were, those that were pruned too, as a stream.
+
+        It is sorted by subscription, day, event and state, and each of these is there once. Pruning changes
+        no count, and neither does removing a subscription.
         """
         ...
 

@@ -4,7 +4,7 @@ import random as random_module
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from itertools import chain
 from types import TracebackType
 from typing import Self, TypeVar, Unpack, cast, overload
@@ -31,6 +31,8 @@ from thornsdk.model import (
     URL,
     Attempt,
     Audience,
+    Count,
+    CountFilter,
     DeliveryFilter,
     DeliveryRecord,
     DeliveryState,
@@ -575,28 +577,71 @@ class Thorn:
         """Gives when the next delivery is due, or the lease of one is over; None where nothing is pending."""
         return self._open_store().next_due()
 
-    def prune(self, *, older_than: timedelta | None = None, keep: int | None = None) -> Pruned:
+    def prune(
+        self,
+        *,
+        older_than: timedelta | None = None,
+        keep: int | None = None,
+        states: DeliveryState | Iterable[DeliveryState] | None = None,
+    ) -> Pruned:
         """Removes deliveries that have ended from the store, with their attempts and their bodies.
 
         What is pending or leased is never removed. It works in short steps, so that it can run beside what
-        sends.
+        sends. What is removed stays counted: `counts` gives how many there were.
 
         Args:
             older_than: Those whose latest attempt began longer ago than this.
             keep: Those besides so many whose latest attempts began last.
+            states: Only those in this state, or in one of these; the others are neither removed nor counted
+                among those to keep. With None, those in any state that has ended.
 
         Returns:
             How many were removed.
 
         Raises:
-            InvalidValue: If neither is given, or one is less than 0, or the calendar does not go back so far.
+            InvalidValue: If neither age nor number is given, or one is less than 0, or the calendar does not
+                go back so far, or a delivery in one of the states has not ended.
+
+        Example:
+            >>> with Thorn(store="sqlite:///thorn.db") as thorn:
+            ...     pruned = thorn.prune(older_than=timedelta(hours=1), states=DeliveryState.DELIVERED)
         """
         if older_than is None and keep is None:
             raise InvalidValue("prune takes older_than, keep, or both; nothing was removed")
         if keep is not None and keep < 0:
             raise InvalidValue(f"keep is {keep}; it takes 0 or more deliveries")
         before = None if older_than is None else self._ago(older_than)
-        return self._open_store().prune(before, keep)
+        return self._open_store().prune(before, keep, None if states is None else _ended_states(states))
+
+    def counts(
+        self,
+        *,
+        event: EventPattern | str | None = None,
+        subscription_id: UUID | None = None,
+        since: date | None = None,
+        before: date | None = None,
+    ) -> Iterator[Count]:
+        """Gives how many deliveries there are and were in each state, those that were pruned too.
+
+        They are counted by subscription, day, event and state, and given in this order.
+
+        Args:
+            event: Only those of events that this pattern matches, such as ``order.*``.
+            subscription_id: Only those to this subscription; it may have been removed since.
+            since: Only those of this day or later. A day is one in UTC, and a delivery belongs to that on
+                which its latest attempt began.
+            before: Only those of days before this one.
+
+        Raises:
+            InvalidValue: If no event can match the pattern, or a day is a moment.
+
+        Example:
+            >>> with Thorn(store="sqlite:///thorn.db") as thorn:
+            ...     counts = thorn.counts(event="order.*")
+            ...     delivered = sum(one.deliveries for one in counts if one.state is DeliveryState.DELIVERED)
+        """
+        wanted = CountFilter(event=event, subscription_id=subscription_id, since=since, before=before)
+        return self._open_store().counts(wanted)
 
     @property
     def deliverer(self) -> Deliverer:
@@ -799,6 +844,14 @@ def _as_filter(wanted: DeliveryFilter | DeliveryState | Iterable[DeliveryState] 
     if isinstance(wanted, DeliveryState):
         return DeliveryFilter(states=frozenset({wanted}))
     return DeliveryFilter(states=None if wanted is None else frozenset(wanted))
+
+
+def _ended_states(states: DeliveryState | Iterable[DeliveryState]) -> frozenset[DeliveryState]:
+    several = frozenset([states] if isinstance(states, DeliveryState) else states)
+    for one in sorted(several):
+        if not one.has_ended:
+            raise InvalidValue(f"what is {one} has not ended, and is never pruned; nothing was removed")
+    return several
 
 
 def _timeout(event: str, timeout: float) -> float:

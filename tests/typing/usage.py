@@ -12,6 +12,7 @@ from thornsdk import (
     URL,
     Attempt,
     Buffer,
+    Count,
     Deliverer,
     Delivery,
     DeliveryFilter,
@@ -155,6 +156,8 @@ def deliveries(thorn: Thorn) -> None:
     assert_type(thorn.run_due(), Tally)
     assert_type(thorn.replay_all(DeliveryFilter(event="order.*")), Tally)
     assert_type(thorn.prune(keep=1000), Pruned)
+    assert_type(thorn.prune(keep=1000, states=DeliveryState.DELIVERED), Pruned)
+    assert_type(thorn.counts(event="order.*"), Iterator[Count])
     assert_type(thorn.deliveries([DeliveryState.FAILED], event="order.*"), Iterator[DeliveryRecord])
 
 

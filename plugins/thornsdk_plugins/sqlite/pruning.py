@@ -2,11 +2,12 @@
 
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TypeAlias, cast
 
 from thornsdk import DeliveryState, Pruned
+from thornsdk_plugins.sqlite import counting
 from thornsdk_plugins.sqlite.database import Database
 from thornsdk_plugins.sqlite.rows import Row, moment
 
@@ -19,14 +20,14 @@ _NONE: _Place = ("", 0)
 
 _ENDED = tuple(state for state in DeliveryState if state.has_ended)
 _OLDEST = """
-    SELECT id, message_id, content_type FROM deliveries INDEXED BY deliveries_by_state
+    SELECT id, message_id, content_type, subscription_id, substr(attempted_at, 1, 10), event, state
+    FROM deliveries INDEXED BY deliveries_by_state
     WHERE state = ? AND (attempted_at, seq) <= (?, ?) ORDER BY attempted_at, seq LIMIT ?
 """
-_FIRST_BEYOND = f"""
-    SELECT attempted_at, seq FROM deliveries INDEXED BY deliveries_by_time
-    WHERE state IN ({", ".join("?" for _ in _ENDED)})
+_FIRST_BEYOND = """
+    SELECT attempted_at, seq FROM deliveries INDEXED BY {index} WHERE state IN ({states})
     ORDER BY attempted_at DESC, seq DESC LIMIT 1 OFFSET ?
-"""  # noqa: S608 - question marks alone
+"""
 _UNNEEDED_BODY = """
     DELETE FROM bodies WHERE message_id = :message AND content_type = :type AND NOT EXISTS (
         SELECT 1 FROM deliveries INDEXED BY deliveries_by_body
@@ -55,19 +56,24 @@ class Pruning:
         self._sleep = sleep
         self._timer = timer
 
-    def prune(self, before: datetime | None, keep: int | None) -> Pruned:
-        """Removes those that are too old, and those that are too many."""
-        last = max(self._last_before(before), self._last_beyond(keep))
-        return Pruned.of({state: self._remove(state, last) for state in _ENDED})
+    def prune(
+        self, before: datetime | None, keep: int | None, states: frozenset[DeliveryState] | None = None
+    ) -> Pruned:
+        """Removes those that are too old, and those that are too many, of those in these states."""
+        ended = [one for one in _ENDED if states is None or one in states]
+        last = max(self._last_before(before), self._last_beyond(keep, ended))
+        return Pruned.of({state: self._remove(state, last) for state in ended})
 
     def _last_before(self, before: datetime | None) -> _Place:
         # No row is numbered 0: nothing of that very moment is taken.
         return _NONE if before is None else (moment(before), 0)
 
-    def _last_beyond(self, keep: int | None) -> _Place:
-        if keep is None:
+    def _last_beyond(self, keep: int | None, states: Sequence[DeliveryState]) -> _Place:
+        if keep is None or not states:
             return _NONE
-        found = self._database.rows(_FIRST_BEYOND, (*_ENDED, keep))
+        index = "deliveries_by_state" if len(states) == 1 else "deliveries_by_time"
+        sql = _FIRST_BEYOND.format(index=index, states=", ".join("?" for _ in states))
+        found = self._database.rows(sql, (*states, keep))
         return (str(found[0][0]), cast("int", found[0][1])) if found else _NONE
 
     def _remove(self, state: DeliveryState, last: _Place) -> int:
@@ -90,4 +96,5 @@ def _delete(connection: sqlite3.Connection, page: list[Row]) -> None:
     connection.executemany("DELETE FROM attempts WHERE delivery_id = ?", ids)
     connection.executemany("DELETE FROM deliveries WHERE id = ?", ids)
     bodies = sorted({(str(row[1]), str(row[2])) for row in page})
+    counting.add(connection, [tuple(row[3:]) for row in page])
     connection.executemany(_UNNEEDED_BODY, [{"message": one[0], "type": one[1]} for one in bodies])

@@ -153,6 +153,17 @@ TABLES = (
         DELETE FROM failing WHERE subscription_id = new.id;
     END
     """,
+    # How many deliveries were pruned, by what they are counted by.
+    """
+    CREATE TABLE counts (
+        subscription_id TEXT NOT NULL,
+        day TEXT NOT NULL,
+        event TEXT NOT NULL,
+        state TEXT NOT NULL,
+        deliveries INTEGER NOT NULL,
+        PRIMARY KEY (subscription_id, day, event, state)
+    ) WITHOUT ROWID
+    """,
     # The circuit breakers of origins of which something bad is known.
     """
     CREATE TABLE breakers (

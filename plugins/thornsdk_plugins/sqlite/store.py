@@ -15,15 +15,18 @@ from thornsdk import (
     Attempt,
     Audience,
     Breaker,
+    Count,
+    CountFilter,
     DeliveryFilter,
     DeliveryRecord,
+    DeliveryState,
     Pruned,
     Subscription,
     Traffic,
     covering,
 )
 from thornsdk.errors import ConfigurationError, StoreDamaged
-from thornsdk_plugins.sqlite import rows, searches
+from thornsdk_plugins.sqlite import counting, rows, searches
 from thornsdk_plugins.sqlite.database import BUSY_SECONDS, Database
 from thornsdk_plugins.sqlite.pruning import Pruning
 from thornsdk_plugins.sqlite.rows import Row, Value
@@ -287,12 +290,21 @@ class SqliteStore:
         found = self._database.rows(_NEXT_DUE)
         return datetime.fromisoformat(str(found[0][0])) if found else None
 
-    def prune(self, before: datetime | None = None, keep: int | None = None) -> Pruned:
+    def prune(
+        self,
+        before: datetime | None = None,
+        keep: int | None = None,
+        states: frozenset[DeliveryState] | None = None,
+    ) -> Pruned:
         """Removes deliveries that have ended, with their attempts and bodies, 500 in a transaction.
 
         The file does not shrink: what is written later takes the room.
         """
-        return Pruning(self._database).prune(before, keep)
+        return Pruning(self._database).prune(before, keep, states)
+
+    def counts(self, wanted: CountFilter | None = None) -> Iterator[Count]:
+        """Gives how many deliveries there are and were, those that were pruned too."""
+        return counting.counts(self._database, wanted or CountFilter())
 
     def failing_since(self, subscription_id: UUID) -> datetime | None:
         """Gives since when every attempt to a subscription has failed, or None."""

@@ -9,6 +9,7 @@ from click.core import ParameterSource
 
 from thornsdk import DeliveryRecord, DeliveryState, Thorn
 from thornsdk.cli import delivery_view, show
+from thornsdk.cli.count import count
 from thornsdk.cli.filters import FilterOptions, filter_options, wanted
 from thornsdk.cli.following import Follower, follow
 from thornsdk.cli.options import json_option, open_durable, store_option, with_store
@@ -26,7 +27,7 @@ class _Given(FilterOptions):
     as_json: bool
 
 
-@click.group(invoke_without_command=True, subcommand_metavar="[show ID]")
+@click.group(invoke_without_command=True, subcommand_metavar="[show ID | count]")
 @filter_options(DeliveryState)
 @click.option("--limit", type=click.IntRange(1), help=f"How many at most; {_LIMIT} without it.")
 @click.option("--follow", is_flag=True, help="Go on telling each attempt when it has ended, until Ctrl-C.")
@@ -36,7 +37,7 @@ class _Given(FilterOptions):
 def deliveries(ctx: click.Context, **given: Unpack[_Given]) -> None:
     """List deliveries, the latest attempt first.
 
-    `thornsdk deliveries show ID` shows one with every attempt.
+    `thornsdk deliveries show ID` shows one with every attempt, `thornsdk deliveries count` counts them.
 
     A TIME is an age, such as 90s, 15m, 2h or 3d, or a moment in ISO 8601.
     """
@@ -64,6 +65,9 @@ def show_one(delivery_id: UUID, *, store: str | None, as_json: bool) -> None:
         show.print_json(delivery_view.whole_fields(record, attempts))
     else:
         delivery_view.print_whole(record, attempts)
+
+
+deliveries.add_command(count)
 
 
 def _check_nothing_given(ctx: click.Context) -> None:

@@ -1,7 +1,7 @@
 """Times as people give them: an age, such as ``2h``, or a moment in ISO 8601."""
 
 import re
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 import click
 
@@ -38,6 +38,18 @@ def moment(text: str, clock: Clock = utc_now) -> datetime:
     except (ValueError, OverflowError):
         problem = f"{text!r} is no time, such as 2026-01-31T12:00, and no age, {_EXAMPLES}"
         raise click.BadParameter(problem) from None
+
+
+def day(text: str, clock: Clock = utc_now) -> date:
+    """Reads which day is meant, in UTC: a day in ISO 8601, or an age, for the day of that moment.
+
+    Raises:
+        click.BadParameter: If it is neither, or one that no calendar has.
+    """
+    try:
+        return (clock() - _age(text)).date() if _AGE.fullmatch(text) else date.fromisoformat(text)
+    except (ValueError, OverflowError):
+        raise click.BadParameter(f"{text!r} is no day, such as 2026-01-31, and no age, {_EXAMPLES}") from None
 
 
 def _age(text: str) -> timedelta:

@@ -1,5 +1,6 @@
 """The frozen values that everything else is made of."""
 
+from thornsdk.model.count import Count, CountFilter
 from thornsdk.model.exchange import Exchange, Request, Response
 from thornsdk.model.headers import check_header, check_signed, custom_headers, header_pairs
 from thornsdk.model.limits import RateLimit, RateLimitLike, WhenFailed, as_rate_limit
@@ -29,6 +30,8 @@ __all__ = [
     "URL",
     "Attempt",
     "Audience",
+    "Count",
+    "CountFilter",
     "Delivery",
     "DeliveryFilter",
     "DeliveryRecord",

@@ -175,6 +175,8 @@ class Stores(RuleBasedStateMachine):
         if known is None or known.last.number == 0 or known.lease is None or known.next_attempt_at is None:
             return
         before = self.model.history[one.id].get(known.last.number - 1, one.last)
+        if before.outcome.kind is not OutcomeKind.RETRY:
+            return  # Its end was told late: who took it knows it as pending, and that is not in the history.
         # Only what was accepted and never begun stays with who sends it.
         back = evolve(known, last=before, lease=None if before.number else lease).due_at(self.now)
         for store in self.stores:

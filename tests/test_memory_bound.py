@@ -10,6 +10,9 @@ from thornsdk_plugins.sqlite import SqliteStore
 
 MB = 1024 * 1024
 
+FEW, MANY = 2_000, 7_000
+"""With fewer, what is held at most, and what waits for the garbage collector, has not come together yet."""
+
 
 def subscriptions(count: int) -> Iterator[Subscription]:
     return (
@@ -41,9 +44,9 @@ def peak_of_sending_to(count: int, path: Path) -> int:
     return peak
 
 
-def test_ten_times_the_subscriptions_take_no_more_memory(tmp_path: Path) -> None:
-    few = peak_of_sending_to(500, tmp_path / "few.db")
-    many = peak_of_sending_to(5_000, tmp_path / "many.db")
+def test_more_subscriptions_take_no_more_memory(tmp_path: Path) -> None:
+    few = peak_of_sending_to(FEW, tmp_path / "few.db")
+    many = peak_of_sending_to(MANY, tmp_path / "many.db")
     # Seventy bytes kept for each delivery would be more than this: no object is that small.
     assert many - few < 0.3 * MB
 
@@ -65,7 +68,7 @@ def peak_of_replaying(count: int, path: Path) -> int:
     return peak
 
 
-def test_ten_times_the_deliveries_take_no_more_memory_to_replay(tmp_path: Path) -> None:
-    few = peak_of_replaying(500, tmp_path / "few.db")
-    many = peak_of_replaying(5_000, tmp_path / "many.db")
+def test_more_deliveries_take_no_more_memory_to_replay(tmp_path: Path) -> None:
+    few = peak_of_replaying(FEW, tmp_path / "few.db")
+    many = peak_of_replaying(MANY, tmp_path / "many.db")
     assert many - few < 0.3 * MB

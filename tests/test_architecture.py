@@ -36,6 +36,7 @@ FLOORS = {
     "breakers": 5,
     "limits": 5,
     "turns": 5,
+    "lines": 5,
     "claims": 5,
     "failing": 5,
     "skips": 5,

@@ -430,3 +430,101 @@ def test_a_task_has_the_id_of_no_other(sender: Thorn, broker_url: str) -> None:
     receipts = [created.send({"id": number}) for number in range(3)]
     assert [one.id for one in take_all(broker_url)] == [one.task_id for one in receipts]
     assert len({UUID(one.task_id) for one in receipts if one.task_id}) == 3
+
+
+# Ordered subscriptions
+
+
+def test_the_store_knows_the_order_in_which_messages_were_sent(sender: Thorn, broker_url: str) -> None:
+    ordered = sender.subscribe("order.*", "https://host.example/", ordered_by="order")
+    sender.subscribe("order.*", "https://host.example/")
+    created = sender.event("order.created")
+    receipts = [created.send({"order": "a", "n": n}) for n in range(3)]
+    kept = {one.message_id: one for one in sender.deliveries()}
+    assert kept.keys() == {one.message_id for one in receipts}
+    assert {(one.subscription_id, one.state) for one in kept.values()} == {(ordered.id, DeliveryState.LEASED)}
+    store = sender.deliverer.store
+    following = store.next_in_line(kept[receipts[0].message_id].id)
+    assert following is not None
+    assert following.message_id == receipts[1].message_id
+    assert len(take_all(broker_url)) == 3
+
+
+def test_messages_without_the_field_are_left_to_the_workers(sender: Thorn, broker_url: str) -> None:
+    sender.subscribe("order.*", "https://host.example/", ordered_by="order")
+    sender.event("order.created").send({"id": 42})
+    assert list(sender.deliveries()) == []
+    assert len(take_all(broker_url)) == 1
+
+
+def test_what_the_broker_does_not_take_leaves_its_line_and_may_be_sent_again(
+    open_thorn: OpenThorn, store_url: str
+) -> None:
+    with RedisServer() as broker:
+        thorn = open_thorn(dispatcher="celery", broker_url=broker.url, store=store_url)
+        thorn.subscribe("order.*", "https://host.example/", ordered_by="order")
+        created = thorn.event("order.created")
+        broker.stop()
+        with pytest.raises(DispatchError):
+            created.send({"order": "a"}, idempotency_key="one")
+        assert list(thorn.deliveries()) == []
+        broker.start()
+        created.send({"order": "a"}, idempotency_key="one")
+        assert len(list(thorn.deliveries())) == 1
+        assert len(take_all(broker.url)) == 1
+
+
+def test_what_is_sent_again_with_its_key_keeps_its_place_though_the_broker_does_not_take_it(
+    open_thorn: OpenThorn, store_url: str
+) -> None:
+    with RedisServer() as broker:
+        thorn = open_thorn(dispatcher="celery", broker_url=broker.url, store=store_url)
+        thorn.subscribe("order.*", "https://host.example/", ordered_by="order")
+        created = thorn.event("order.created")
+        created.send({"order": "a"}, idempotency_key="one")
+        broker.stop()
+        with pytest.raises(DispatchError):
+            created.send({"order": "a"}, idempotency_key="one")
+    assert len(list(thorn.deliveries())) == 1
+
+
+def test_buffered_messages_that_only_the_store_takes_are_due_there_in_their_order(
+    open_thorn: OpenThorn, endpoint: Endpoint, store_url: str
+) -> None:
+    thorn = open_thorn(
+        endpoint, dispatcher="celery", broker_url=no_broker("redis"), broker_fallback=True, store=store_url
+    )
+    thorn.subscribe("order.*", endpoint.url, ordered_by="order")
+    created = thorn.event("order.created")
+    with thorn.buffer():
+        for number in range(3):
+            created.send({"order": "a", "n": number})
+    assert {one.last.outcome.reason for one in thorn.deliveries()} == {Reason.NOT_QUEUED}
+    assert thorn.run_due().delivered == 3
+    assert [json.loads(one.body)["n"] for one in endpoint.seen] == [0, 1, 2]
+
+
+def test_an_ordered_subscriber_needs_a_store_that_workers_share(
+    open_thorn: OpenThorn, redis_url: str
+) -> None:
+    ordered = {"*": {"url": "https://host.example/", "secret": "s", "ordered_by": "order"}}
+    thorn = open_thorn(dispatcher="celery", broker_url=redis_url, store="memory", subscribers=ordered)
+    with pytest.raises(ConfigurationError, match="an ordered subscription needs a store"):
+        thorn.event("order.created").send({"order": "a"})
+    assert take_all(redis_url) == []
+
+
+def test_a_static_subscriber_is_ordered_as_configuration_or_else_the_store_says(
+    open_thorn: OpenThorn, redis_url: str, store_url: str
+) -> None:
+    ordered = {"order.*": {"url": "https://host.example/", "secret": "s", "ordered_by": "order"}}
+    thorn = open_thorn(dispatcher="celery", broker_url=redis_url, store=store_url, subscribers=ordered)
+    (one,) = thorn.subscriptions()
+    created = thorn.event("order.created", subscribers=one)
+    other = thorn.event("user.created")
+    created.send({"order": "a"})
+    other.send({"order": "a"})
+    assert len(list(thorn.deliveries())) == 1
+    thorn.disable(one.id)
+    created.send({"order": "a"})
+    assert len(list(thorn.deliveries())) == 1

@@ -1,3 +1,4 @@
+import json
 import logging
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -951,3 +952,174 @@ def test_one_that_is_disabled_while_its_batch_waits_is_skipped_and_can_be_replay
     replayed = worker.thorn.replay(worker.records()[one.id].id)
     assert (replayed.kind, replayed.last.number) == (OutcomeKind.DELIVERED, 1)
     assert len(endpoint.seen) == 2
+
+
+# Ordered subscriptions
+
+
+def sent(worker: Worker, *payloads: object) -> list[Queued]:
+    """Sends messages; gives the task of each."""
+    event = worker.thorn.event(EVENT)
+    for one in payloads:
+        event.send(one)
+    return worker.published()
+
+
+def came(endpoint: Endpoint) -> list[object]:
+    return [json.loads(one.body)["n"] for one in endpoint.seen]
+
+
+A1, A2, A3, B1 = ({"order": key, "n": n} for key, n in (("a", 1), ("a", 2), ("a", 3), ("b", 4)))
+
+
+def test_ordered_deliveries_are_attempted_from_the_store_and_the_others_in_batches(
+    endpoint: Endpoint, open_worker: OpenWorker
+) -> None:
+    worker = open_worker(endpoint)
+    ordered = worker.thorn.subscribe("order.*", endpoint.url, ordered_by="order")
+    plain = worker.thorn.subscribe("order.*", endpoint.url)
+    first, second = sent(worker, A1, {"n": 2})
+    batch, resume = sorted(worker.do(first), key=lambda one: one.task)
+    assert (batch.task, batch.document["subscriptions"]) == ("thornsdk.deliver", ids(plain))
+    assert resume.document["deliveries"] == [[str(worker.records()[ordered.id].id), 1]]
+    assert worker.do(resume) == []
+    (both,) = worker.do(second)
+    assert set(both.document["subscriptions"]) == set(ids(ordered, plain))
+
+
+def test_ordered_deliveries_travel_together_as_many_as_a_batch_holds(open_worker: OpenWorker) -> None:
+    worker = open_worker(chunksize=2)
+    put(worker, *(make_subscription(n, url="https://host.example/", ordered_by="order") for n in range(5)))
+    (message,) = sent(worker, A1)
+    resumes = worker.do(message)
+    assert [one.task for one in resumes] == ["thornsdk.resume"] * 3
+    assert [len(one.document["deliveries"]) for one in resumes] == [2, 2, 1]
+
+
+def test_messages_arrive_in_the_order_in_which_they_were_sent_whichever_a_worker_takes_up_first(
+    endpoint: Endpoint, open_worker: OpenWorker, clock: FakeClock
+) -> None:
+    worker = open_worker(endpoint)
+    worker.thorn.subscribe("order.*", endpoint.url, ordered_by="order")
+    resumes = [one for message in reversed(sent(worker, A1, A2, A3, B1)) for one in worker.do(message)]
+    other, third, second, first = resumes
+    waiting = [*worker.do(third), *worker.do(other), *worker.do(second)]
+    assert came(endpoint) == [4]
+    assert all(eta(one) > clock.now for one in waiting)
+    (called,) = worker.do(first)
+    assert called.headers["eta"] is None
+    (last,) = worker.do(called)
+    assert worker.do(last) == []
+    assert came(endpoint) == [4, 1, 2, 3]
+    clock.advance(1000)
+    assert [worker.do(one) for one in waiting] == [[], []]
+    assert len(endpoint.seen) == 4
+
+
+def test_the_next_in_line_is_not_called_while_the_one_before_is_tried_again(
+    flaky: Endpoint, open_worker: OpenWorker, clock: FakeClock
+) -> None:
+    worker = open_worker(flaky)
+    worker.thorn.subscribe("order.*", flaky.url, ordered_by="order")
+    first, second = [one for message in sent(worker, A1, A2) for one in worker.do(message)]
+    (again,) = worker.do(first)
+    (waits,) = worker.do(second)
+    assert eta(again) == eta(waits) == later(clock, 5)
+    clock.advance(5)
+    (called,) = worker.do(again)
+    assert worker.do(called) == worker.do(waits) == []
+    assert came(flaky) == [1, 1, 2]
+
+
+def test_the_next_in_line_is_not_called_before_its_own_time(
+    flaky: Endpoint, open_worker: OpenWorker, clock: FakeClock
+) -> None:
+    worker = open_worker(flaky)
+    worker.thorn.subscribe("order.*", flaky.url, ordered_by="order")
+    first, second = [one for message in sent(worker, A1, A2) for one in worker.do(message)]
+    (key, _), *_ = second.document["deliveries"]
+    assert worker.thorn.replay(UUID(key)).next_attempt_at == later(clock, 5)
+    assert worker.do(first) == []
+    assert came(flaky) == [2, 1]
+
+
+def test_behind_one_that_failed_a_line_stops_until_a_replay_and_a_sweep_goes_on_with_it(
+    open_endpoint: OpenEndpoint, open_worker: OpenWorker, clock: FakeClock
+) -> None:
+    endpoint = open_endpoint(in_turn(answers(500), answers(200)))
+    worker = open_worker(endpoint, retry_schedule=[])
+    worker.thorn.subscribe("order.*", endpoint.url, ordered_by="order")
+    first, second = [one for message in sent(worker, A1, A2) for one in worker.do(message)]
+    worker.do(second)
+    (called,) = worker.do(first)
+    (waits,) = worker.do(called)
+    assert came(endpoint) == [1]
+    assert eta(waits) == later(clock, HOP)
+    (failed,) = worker.thorn.deliveries(DeliveryState.FAILED)
+    clock.advance(GRACE)
+    assert worker.thorn.replay(failed.id).kind is OutcomeKind.DELIVERED
+    (found,) = worker.sweep()
+    worker.do(found)
+    assert came(endpoint) == [1, 1, 2]
+
+
+def test_what_has_begun_is_not_published_when_its_message_comes_again(
+    endpoint: Endpoint, open_worker: OpenWorker
+) -> None:
+    worker = open_worker(endpoint)
+    worker.thorn.subscribe("order.*", endpoint.url, ordered_by="order")
+    (message,) = sent(worker, A1)
+    (resume,) = worker.do(message)
+    worker.do(resume)
+    assert worker.do(message, redelivered=True) == []
+
+
+def test_one_that_is_ordered_since_its_message_was_sent_gets_a_place_in_line_from_the_worker(
+    endpoint: Endpoint, open_worker: OpenWorker
+) -> None:
+    worker = open_worker(endpoint)
+    one = worker.thorn.subscribe("order.*", endpoint.url)
+    first, second = sent(worker, A1, {"n": 2})
+    put(worker, evolve(one, ordered_by="order"))
+    (resume,) = worker.do(first)
+    assert worker.do(resume) == []
+    assert worker.records()[one.id].order_key == '"a"'
+    (batch,) = worker.do(second)
+    assert batch.task == "thornsdk.deliver"
+
+
+def test_a_subscriber_that_a_callable_gives_is_ordered_too(
+    endpoint: Endpoint, open_worker: OpenWorker
+) -> None:
+    def gives(event: str, sender: str | None) -> dict[str, str]:
+        return {"url": endpoint.url, "secret": "s", "ordered_by": "order"}
+
+    worker = open_worker(endpoint, subscribers={"*": gives})
+    (message,) = sent(worker, A1)
+    assert worker.records() == {}
+    (resume,) = worker.do(message)
+    assert worker.do(resume) == []
+    assert [one.order_key for one in worker.records().values()] == ['"a"']
+
+
+def test_where_the_broker_goes_a_sweep_finds_the_next_in_line(
+    open_endpoint: OpenEndpoint, open_worker: OpenWorker, clock: FakeClock, told: Told
+) -> None:
+    with RedisServer() as broker:
+
+        def behave(handler: Handler, _: Seen) -> None:
+            if len(endpoint.seen) == 1:
+                broker.stop()
+            handler.answer(200)
+
+        endpoint = open_endpoint(behave)
+        worker = open_worker(endpoint, url=broker.url)
+        worker.thorn.subscribe("order.*", endpoint.url, ordered_by="order")
+        first, second = [one for message in sent(worker, A1, A2) for one in worker.do(message)]
+        worker.do(second)
+        with closing(worker.publisher):
+            worker.work.resume(first.document, Arrival(queue=first.queue, redelivered=False))
+    assert [one["task"] for one in told("task.held")] == ["thornsdk.resume"]
+    assert worker.thorn.next_due() == clock.now
+    assert worker.thorn.run_due().delivered == 1
+    assert came(endpoint) == [1, 2]

@@ -91,6 +91,7 @@ class House:
         sources = Sources(
             store=self.store,
             static=lambda event, sender: self.static,
+            fixed=lambda event: self.static,
             terms=lambda event: terms if event.startswith("order.") else None,
             general_terms=terms,
             requirements=lambda event: frozenset(),

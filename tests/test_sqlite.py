@@ -550,6 +550,9 @@ def test_a_child_that_lets_go_opens_again_and_never_touches_what_it_had(store: S
     had.close()
 
 
+QUEUED = evolve(delivery(due=NOW), order_key="a")
+
+
 def plans(store: SqliteStore, read: Callable[[], object]) -> list[str]:
     """Gives how SQLite goes about each statement that is run while reading."""
     connection = store._database._connection
@@ -589,6 +592,13 @@ def plans(store: SqliteStore, read: Callable[[], object]) -> list[str]:
         lambda store: store.next_due(),
         lambda store: store.prune(NOW + MINUTE, 3),
         lambda store: store.prune(NOW + MINUTE, 3, frozenset({DeliveryState.FAILED})),
+        lambda store: store.prune(NOW + MINUTE),
+        lambda store: list(store.ordered(EVENT)),
+        lambda store: list(store.ordered(Audience(event="order.created", sender="tenant"))),
+        lambda store: store.ahead_of(QUEUED.id, stop=False),
+        lambda store: store.ahead_of(QUEUED.id, stop=True),
+        lambda store: store.next_in_line(QUEUED.id),
+        lambda store: store.withdraw([uuid4()]),
         lambda store: store.failing_since(uuid4()),
         lambda store: store.change_breaker("https://example.com", lambda known: known),
         lambda store: store.change_traffic(uuid4(), lambda known: known),
@@ -602,6 +612,7 @@ def test_every_read_goes_by_an_index(
     for _ in range(20):
         store.record(delivery())
         store.record(delivery(due=NOW))
+    store.accept([QUEUED])
     if analysed:
         store._database.rows("ANALYZE")
     found = plans(store, lambda: read(store))

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
@@ -1022,3 +1023,125 @@ def test_exactly_those_are_given_as_disabled_that_the_audience_misses(
                 key=lambda one: (one.url.origin, str(one.id)),
             )
             assert list(store.disabled(audience)) == expected
+
+
+# Lines: the deliveries of one subscription and one order key
+
+
+def line_of(count: int) -> list[DeliveryRecord]:
+    """Pending deliveries of one line, in its order."""
+    one = evolve(delivery(due=NOW), order_key="a")
+    return [evolve(one, id=uuid4(), message_id=uuid4()) for _ in range(count)]
+
+
+def test_a_delivery_waits_for_the_first_that_was_accepted_before_it(store: Store) -> None:
+    first, second, third = line_of(3)
+    store.accept([first, second])
+    store.record(third)
+    for stop in (False, True):
+        found = [store.ahead_of(one.id, stop=stop) for one in (first, second, third)]
+        assert found == [None, first, first]
+
+
+def test_the_order_is_that_of_acceptance_and_not_of_attempts(store: Store) -> None:
+    first, second = line_of(2)
+    store.accept([first, second])
+    for one in (second, first):
+        store.record(attempted(one, 1, AGAIN, minutes=1))
+    ahead = store.ahead_of(second.id, stop=False)
+    assert ahead is not None
+    assert (ahead.id, store.ahead_of(first.id, stop=False)) == (first.id, None)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "stop", "waits"),
+    [
+        (AGAIN, False, True),
+        (ARRIVED, True, False),
+        (Outcome(OutcomeKind.FAILED, Reason.UNSUBSCRIBED), True, False),
+        (GIVEN_UP, True, True),
+        (GIVEN_UP, False, False),
+        (Outcome(OutcomeKind.BLOCKED, Reason.ADDRESS_FORBIDDEN), True, True),
+        (Outcome(OutcomeKind.BLOCKED, Reason.ADDRESS_FORBIDDEN), False, False),
+    ],
+)
+def test_what_became_of_a_delivery_says_whether_others_wait_for_it(
+    outcome: Outcome, stop: bool, waits: bool, store: Store
+) -> None:
+    first, second = line_of(2)
+    store.accept([first, second])
+    store.record(attempted(first, 1, outcome))
+    assert (store.ahead_of(second.id, stop=stop) is not None) is waits
+
+
+def test_a_leased_delivery_is_waited_for(store: Store) -> None:
+    first, second = line_of(2)
+    store.accept([evolve(first, lease=Lease("here")), second])
+    ahead = store.ahead_of(second.id, stop=False)
+    assert ahead is not None
+    assert ahead.state is DeliveryState.LEASED
+
+
+@pytest.mark.parametrize("parts", [{"order_key": "b"}, {"order_key": None}, {"subscription_id": uuid4()}])
+def test_a_delivery_of_another_line_is_not_waited_for(parts: dict[str, Any], store: Store) -> None:
+    first, second = line_of(2)
+    store.accept([evolve(first, **parts), second])
+    assert store.ahead_of(second.id, stop=True) is None
+    assert store.next_in_line(first.id) is None
+
+
+def test_the_next_in_line_is_the_first_after_it_that_has_not_ended(store: Store) -> None:
+    first, second, third, fourth = line_of(4)
+    store.accept([first, second, third, fourth])
+    store.record(attempted(second, 1, GIVEN_UP))
+    store.record(attempted(first, 1, ARRIVED))
+    for one in (first, second):
+        assert store.next_in_line(one.id) == third
+    assert store.next_in_line(fourth.id) is None
+
+
+def test_nothing_is_before_or_behind_what_is_not_known_or_has_no_key(store: Store) -> None:
+    first, second = (evolve(one, order_key=None) for one in line_of(2))
+    store.accept([first, second])
+    for one in (first.id, second.id, uuid4()):
+        assert store.ahead_of(one, stop=True) is store.next_in_line(one) is None
+
+
+def test_a_delivery_stays_in_its_line_whatever_is_told_of_it_later(store: Store) -> None:
+    first, second = line_of(2)
+    store.accept([first, second])
+    store.record(evolve(attempted(first, 1, AGAIN), order_key=None))
+    ahead = store.ahead_of(second.id, stop=False)
+    assert ahead is not None
+    assert ahead.order_key == "a"
+
+
+def test_what_is_withdrawn_was_never_there(store: Store) -> None:
+    first, second = (attempted(one, 0, AGAIN) for one in line_of(2))
+    store.accept([first, second])
+    store.withdraw([first.id, uuid4()])
+    assert list(store.deliveries()) == [evolve(second, accepted_at=NOW)]
+    assert store.ahead_of(second.id, stop=True) is None
+    store.accept([first])
+    assert store.ahead_of(first.id, stop=True) == second
+
+
+def test_what_was_attempted_is_not_withdrawn(store: Store) -> None:
+    (one,) = line_of(1)
+    store.record(attempted(one, 1, AGAIN))
+    store.withdraw([one.id])
+    assert len(list(store.deliveries())) == 1
+
+
+def test_the_ordered_subscriptions_are_found_among_those_that_match(store: Store) -> None:
+    ordered = subscription(patterns=["order.*", "*"], ordered_by="id")
+    owned = subscription(ordered_by="id", owner="tenant")
+    unwanted = subscription(patterns="user.*", ordered_by="id")
+    disabled = subscription(ordered_by="id", disabled="gone")
+    store.put([ordered, owned, unwanted, disabled, subscription()])
+    event = "order.created"
+    assert list(store.ordered(Audience(event=event))) == [ordered]
+    for audience in (Audience(event=event, sender="tenant"), Audience(event=event, broadcast=True)):
+        assert {one.id for one in store.ordered(audience)} == {ordered.id, owned.id}
+    store.put([evolve(ordered, ordered_by=None)])
+    assert list(store.ordered(Audience(event=event))) == []

@@ -2,13 +2,15 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
-from uuid import UUID
+from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
 from attrs import evolve
 
 from support.records import MINUTE, NOW, delivery, lost
 from thornsdk import DeliveryRecord, OutcomeKind, Pruned, Store
+from thornsdk_plugins.memory import MemoryStore
 from thornsdk_plugins.sqlite import SqliteStore
 from thornsdk_plugins.sqlite.pruning import PAGE, Pruning
 
@@ -125,3 +127,48 @@ def test_deliveries_can_be_recorded_while_others_are_pruned(sqlite: SqliteStore)
             sqlite.record(one)
         assert pruned.result().total == 2 * PAGE
     assert ids(sqlite) == {one.id for one in new}
+
+
+# Lines
+
+
+@pytest.mark.parametrize("kind", [OutcomeKind.FAILED, OutcomeKind.BLOCKED])
+def test_what_others_of_its_line_wait_for_is_kept_until_they_have_ended(
+    kind: OutcomeKind, store: Store
+) -> None:
+    first = evolve(delivery(kind), order_key="a")
+    behind = evolve(delivery(due=NOW), order_key="a", subscription_id=first.subscription_id)
+    for one in (first, behind):
+        store.record(one)
+    assert store.prune(keep=0).total == 0
+    store.record(evolve(behind, last=evolve(delivery().last, number=2)))
+    assert store.prune(keep=0).total == 2
+
+
+@pytest.mark.parametrize("parts", [{"order_key": "b"}, {"subscription_id": uuid4()}, {"order_key": None}])
+def test_those_of_other_lines_keep_nothing(parts: dict[str, Any], store: Store) -> None:
+    first = evolve(delivery(OutcomeKind.FAILED), order_key="a")
+    other = evolve(delivery(due=NOW), order_key="a", subscription_id=first.subscription_id)
+    for one in (first, evolve(other, **parts)):
+        store.record(one)
+    assert store.prune(keep=0).failed == 1
+
+
+def test_those_before_it_keep_nothing(store: Store) -> None:
+    last = evolve(delivery(OutcomeKind.FAILED), order_key="a")
+    for one in (evolve(delivery(due=NOW), order_key="a", subscription_id=last.subscription_id), last):
+        store.record(one)
+    assert store.prune(keep=0).failed == 1
+
+
+def test_a_store_that_is_full_drops_no_delivery_that_others_wait_for() -> None:
+    store = MemoryStore(limit=1)
+    first = evolve(delivery(OutcomeKind.FAILED), order_key="a")
+    behind = evolve(delivery(due=NOW), order_key="a", subscription_id=first.subscription_id)
+    for one in (first, behind, delivery(OutcomeKind.FAILED)):
+        store.record(one)
+    assert ids(store) == {first.id, behind.id}
+    next_one = evolve(behind, id=uuid4())
+    store.accept([next_one])
+    assert store.ahead_of(next_one.id, stop=False) is None
+    assert store.ahead_of(next_one.id, stop=True) == first

@@ -39,6 +39,7 @@ OWED = [
         origin=f"https://{number}.example",
         last=evolve(delivery(due=NOW).last, number=0),
         lease=Lease("sender"),
+        order_key=None if number == 2 else "key",
     )
     for number in range(5)
 ]
@@ -79,6 +80,28 @@ class Model:
             self.write(record)
         elif record.last.number != known.last.number:
             self.history[record.id][record.last.number] = record.last
+
+    def line(self, one: DeliveryRecord) -> list[DeliveryRecord]:
+        """The line of a delivery, in the order in which they were accepted."""
+        if one.order_key is None:
+            return []
+        return [other for other in self.known.values() if other.subscription_id == one.subscription_id]
+
+    def ahead_of(self, one: DeliveryRecord, *, stop: bool) -> DeliveryRecord | None:
+        line = self.line(one)
+        before = line[: line.index(one)] if line else []
+        free = {DeliveryState.DELIVERED, DeliveryState.CANCELLED}
+        in_the_way = [o for o in before if not o.state.has_ended or (stop and o.state not in free)]
+        return in_the_way[0] if in_the_way else None
+
+    def next_in_line(self, one: DeliveryRecord) -> DeliveryRecord | None:
+        line = self.line(one)
+        after = line[line.index(one) + 1 :] if line else []
+        return next((other for other in after if not other.state.has_ended), None)
+
+    def holds_up(self, one: DeliveryRecord) -> bool:
+        in_the_way = one.state in {DeliveryState.FAILED, DeliveryState.BLOCKED}
+        return in_the_way and self.next_in_line(one) is not None
 
     def note_health(self, known: DeliveryRecord | None, record: DeliveryRecord) -> None:
         # The same failure that is told twice is no news.
@@ -184,6 +207,15 @@ class Stores(RuleBasedStateMachine):
         self.model.history[one.id].pop(known.last.number)
         self.model.write(back)
 
+    @rule(one=deliveries)
+    def withdraw(self, one: DeliveryRecord) -> None:
+        known = self.model.known.get(one.id)
+        if known is not None and known.last.number == 0:
+            del self.model.known[one.id]
+            self.model.history.pop(one.id, None)
+        for store in self.stores:
+            store.withdraw([one.id])
+
     @rule(ago=seconds, states=st.none() | st.frozensets(st.sampled_from(DeliveryState)))
     def prune(self, ago: int, states: frozenset[DeliveryState] | None) -> None:
         before = self.now - ago * SECOND
@@ -193,6 +225,7 @@ class Stores(RuleBasedStateMachine):
             if one.state.has_ended
             and one.last.started_at < before
             and (states is None or one.state in states)
+            and not self.model.holds_up(one)
         ]
         for store in self.stores:
             assert store.prune(before, states=states) == Pruned.of(Counter(one.state for one in gone))
@@ -212,6 +245,9 @@ class Stores(RuleBasedStateMachine):
             found = list(store.deliveries())
             assert {one.id: one for one in found} == self.model.known
             for one in found:
+                for stop in (False, True):
+                    assert store.ahead_of(one.id, stop=stop) == self.model.ahead_of(one, stop=stop)
+                assert store.next_in_line(one.id) == self.model.next_in_line(one)
                 history = self.model.history.get(one.id, {})
                 assert store.attempts(one.id) == [history[number] for number in sorted(history)]
 

@@ -1,10 +1,12 @@
 """Keeps subscriptions and deliveries in this process; they end with it."""
 
 import threading
+from bisect import bisect_left, insort
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime
 from heapq import nsmallest
+from itertools import count, takewhile
 from operator import itemgetter
 from typing import TypeAlias
 from uuid import UUID
@@ -34,6 +36,12 @@ from thornsdk import (
 
 _Group: TypeAlias = tuple[str, date, str, DeliveryState]
 """What is counted together: subscription, day, event and state."""
+_Place: TypeAlias = tuple[int, UUID]
+"""Where a delivery stands among all those that were accepted, and its id."""
+_Line: TypeAlias = tuple[UUID, str]
+
+_OPEN = frozenset({DeliveryState.PENDING, DeliveryState.LEASED})
+_IN_THE_WAY = frozenset({DeliveryState.FAILED, DeliveryState.BLOCKED})
 
 LIMIT = 10_000
 """How many open deliveries, and how many ended ones, are kept at most; the oldest go first."""
@@ -67,6 +75,7 @@ class MemoryStore:
         self._traffic: dict[UUID, Traffic] = {}
         # How many were pruned. What is dropped since there is too much of it is not counted.
         self._pruned: Counter[_Group] = Counter()
+        self._lines = _Lines()
 
     @property
     def identity(self) -> None:
@@ -123,6 +132,10 @@ class MemoryStore:
         """Gives the subscriptions that the audience misses, sorted by origin."""
         return (one for one in self._sorted(active=False) if audience.misses(one))
 
+    def ordered(self, audience: Audience) -> Iterator[Subscription]:
+        """Gives the ordered subscriptions that the audience admits."""
+        return (one for one in self.matching(audience) if one.ordered_by is not None)
+
     def accept(self, deliveries: Iterable[DeliveryRecord]) -> None:
         """Keeps new deliveries: all of them or, on an error, none; those that are known stay as they are."""
         new = list(deliveries)
@@ -130,6 +143,14 @@ class MemoryStore:
             for one in new:
                 if self._known(one.id) is None:
                     self._keep(one)
+
+    def withdraw(self, delivery_ids: Iterable[UUID]) -> None:
+        """Removes deliveries that were accepted and not attempted."""
+        with self._lock:
+            for one in delivery_ids:
+                known = self._open.get(one)
+                if known is not None and known.last.number == 0:
+                    self._forget(self._open, known)
 
     def record(self, delivery: DeliveryRecord) -> None:
         """Keeps what became of a delivery, and its attempt in the history."""
@@ -202,6 +223,20 @@ class MemoryStore:
             self._replace(known, taken)
             return True
 
+    def ahead_of(self, delivery_id: UUID, *, stop: bool) -> DeliveryRecord | None:
+        """Gives the first delivery of its line that a delivery has to wait for, or None."""
+        with self._lock:
+            before = map(self._known, self._lines.before(delivery_id))
+            return next(
+                (one for one in before if one is not None and (stop or not one.state.has_ended)), None
+            )
+
+    def next_in_line(self, delivery_id: UUID) -> DeliveryRecord | None:
+        """Gives the first delivery after this one in its line that has not ended, or None."""
+        with self._lock:
+            after = map(self._open.get, self._lines.after(delivery_id))
+            return next(filter(None, after), None)
+
     def next_due(self) -> datetime | None:
         """Gives when the next delivery is due; None where nothing is."""
         with self._lock:
@@ -214,7 +249,7 @@ class MemoryStore:
         keep: int | None = None,
         states: frozenset[DeliveryState] | None = None,
     ) -> Pruned:
-        """Removes deliveries that have ended, with their attempts."""
+        """Removes deliveries that have ended, with their attempts; but not what stops a line."""
         with self._lock:
             ended = [one for one in self._ended.values() if states is None or one.state in states]
             latest_first = sorted(ended, key=lambda one: one.last.started_at, reverse=True)
@@ -222,11 +257,11 @@ class MemoryStore:
             gone = [
                 one
                 for number, one in enumerate(latest_first)
-                if number >= beyond or (before is not None and one.last.started_at < before)
+                if (number >= beyond or (before is not None and one.last.started_at < before))
+                and not self._holds_up(one)
             ]
             for one in gone:
-                del self._ended[one.id]
-                self._history.pop(one.id, None)
+                self._forget(self._ended, one)
             self._pruned.update(map(_group, gone))
         return Pruned.of(Counter(one.state for one in gone))
 
@@ -292,8 +327,19 @@ class MemoryStore:
         kept = self._ended if delivery.next_attempt_at is None else self._open
         kept[delivery.id] = self._followed(known, delivery)
         if len(kept) > self._limit:
-            dropped, _ = kept.popitem(last=False)
-            self._history.pop(dropped, None)
+            oldest = next((one for one in kept.values() if not self._holds_up(one)), delivery)
+            self._forget(kept, oldest)
+
+    def _forget(self, kept: dict[UUID, DeliveryRecord], gone: DeliveryRecord) -> None:
+        del kept[gone.id]
+        self._history.pop(gone.id, None)
+        self._lines.forget(gone)
+
+    def _holds_up(self, delivery: DeliveryRecord) -> bool:
+        """Tells whether a delivery that has ended is in the way of others of its line."""
+        return delivery.state in _IN_THE_WAY and any(
+            one in self._open for one in self._lines.after(delivery.id)
+        )
 
     def _claim(
         self, known: list[DeliveryRecord], claim: Callable[[DeliveryRecord], DeliveryRecord]
@@ -310,7 +356,10 @@ class MemoryStore:
         """Gives a delivery as it is kept; the attempt that counted before goes into the history."""
         self._note_health(known, delivery)
         if known is None:
+            self._lines.note(delivery)
             return evolve(delivery, accepted_at=delivery.accepted_at or delivery.last.started_at)
+        delivery = evolve(delivery, order_key=known.order_key)
+        self._lines.note(delivery)
         # Otherwise it was taken back.
         if known.last.number > 0 and _weight(delivery) >= _weight(known):
             self._add_to_history(known)
@@ -334,6 +383,54 @@ class MemoryStore:
 
     def _add_to_history(self, delivery: DeliveryRecord) -> None:
         self._history.setdefault(delivery.id, {})[delivery.last.number] = delivery.last
+
+
+class _Lines:
+    """The deliveries with an order key, in the order in which they were accepted."""
+
+    def __init__(self) -> None:
+        self._numbers = count()
+        # Of all that are known; and of those that may be in the way of others, by their line.
+        self._places: dict[UUID, tuple[_Place, _Line]] = {}
+        self._in_the_way: dict[_Line, list[_Place]] = {}
+
+    def note(self, delivery: DeliveryRecord) -> None:
+        """Takes note of where a delivery stands, and whether it may be in the way of others."""
+        if delivery.order_key is None:
+            return
+        if delivery.id not in self._places:
+            line = (delivery.subscription_id, delivery.order_key)
+            self._places[delivery.id] = ((next(self._numbers), delivery.id), line)
+        place, line = self._places[delivery.id]
+        self._leave(place, line)
+        if delivery.state in _OPEN or delivery.state in _IN_THE_WAY:
+            insort(self._in_the_way.setdefault(line, []), place)
+
+    def forget(self, delivery: DeliveryRecord) -> None:
+        """Takes a delivery out of its line."""
+        if delivery.id in self._places:
+            self._leave(*self._places.pop(delivery.id))
+
+    def before(self, delivery_id: UUID) -> Iterator[UUID]:
+        """Gives those that may be in the way of a delivery, the first one first."""
+        if delivery_id in self._places:
+            place, line = self._places[delivery_id]
+            yield from (one for _, one in takewhile(place.__gt__, self._in_the_way.get(line, ())))
+
+    def after(self, delivery_id: UUID) -> Iterator[UUID]:
+        """Gives those in whose way a delivery may be, the first one first."""
+        if delivery_id in self._places:
+            place, line = self._places[delivery_id]
+            found = self._in_the_way.get(line, [])
+            yield from (found[number][1] for number in range(bisect_left(found, (place[0] + 1,)), len(found)))
+
+    def _leave(self, place: _Place, line: _Line) -> None:
+        found = self._in_the_way.get(line, [])
+        at = bisect_left(found, place)
+        if at < len(found) and found[at] == place:
+            del found[at]
+        if not found:
+            self._in_the_way.pop(line, None)
 
 
 def _weight(delivery: DeliveryRecord) -> tuple[bool, int]:

@@ -1,8 +1,9 @@
 """The dispatcher, as a protocol: what it is given, and what it can ask for."""
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import Protocol, TypeAlias, cast, runtime_checkable
 from uuid import UUID
 
 from attrs import field, frozen
@@ -35,6 +36,15 @@ class Terms:
     recipient_validators: tuple[RecipientValidator, ...] = ()
 
 
+_UNREAD: object = object()
+
+
+def is_json(content_type: str) -> bool:
+    """Tells whether a content type is one of JSON."""
+    media_type = content_type.partition(";")[0].strip().lower()
+    return media_type == "application/json" or media_type.endswith("+json")
+
+
 class Bodies:
     """The bodies of one message by content type, each written once, when it is first asked for.
 
@@ -47,6 +57,7 @@ class Bodies:
         self._serializers = serializers
         self._payload = payload
         self._made: dict[str, Body] = {}
+        self._document = _UNREAD
 
     @classmethod
     def written(cls, bodies: Mapping[str, Body]) -> "Bodies":
@@ -64,6 +75,30 @@ class Bodies:
     def in_all_types(self) -> dict[str, Body]:
         """Gives the bodies in all content types that there are."""
         return {one: self.in_type(one) for one in (*self._serializers, *self._made)}
+
+    def order_key(self, path: str) -> str | None:
+        """Gives the value of a field of the JSON body, as JSON: by it, messages are ordered.
+
+        Args:
+            path: The field's name, or the path to it, such as ``order.id``.
+
+        Returns:
+            The text of a text, a whole number, true or false; None where something else is there or nothing.
+        """
+        if self._document is _UNREAD:
+            self._document = self._read()
+        found = self._document
+        for name in path.split("."):
+            found = cast("dict[str, object]", found).get(name) if isinstance(found, dict) else None
+        return json.dumps(found) if isinstance(found, (str, int)) else None
+
+    def _read(self) -> object:
+        written = next(filter(is_json, (*self._serializers, *self._made)), None)
+        body = b"" if written is None else self.in_type(written)
+        try:
+            return json.loads(body) if isinstance(body, bytes) else None
+        except (ValueError, RecursionError):
+            return None  # A serializer of another's making wrote it.
 
     def _make(self, content_type: str) -> Body:
         serializer = self._serializers.get(content_type)
@@ -170,8 +205,8 @@ class Deliverer(Protocol):
         """Attempts each delivery, and gives each result when it is known.
 
         One whose attempts were lost with their processes as often as the terms allow attempts is given up.
-        One whose origin is paused, or whose subscription has limits that leave no room, is put off without an
-        attempt; its record says so in `held`.
+        One whose origin is paused, whose subscription has limits that leave no room, or that has to wait for
+        one before it, is put off without an attempt; its record says so in `held`.
         """
         ...
 
@@ -231,6 +266,24 @@ class Deliverer(Protocol):
         Args:
             dispatch: The message.
             why: Why they are not attempted now.
+        """
+        ...
+
+    def ordered(self, audience: Audience) -> Iterator[Subscription]:
+        """Gives the ordered subscriptions that a message may reach, without asking a callable."""
+        ...
+
+    def line_up(self, dispatch: Dispatch, subscriptions: Iterable[Subscription]) -> list[UUID]:
+        """Puts the deliveries of a message at the ends of their lines, where they have an order key.
+
+        They are in the store then, leased to this process. `take` takes one of them before the lease is over.
+
+        Args:
+            dispatch: The message.
+            subscriptions: To whom.
+
+        Returns:
+            The ids of those that were not in the store before.
         """
         ...
 

@@ -17,6 +17,7 @@ from thornsdk.failing import Failing, tell_observers
 from thornsdk.gates import Gates
 from thornsdk.leases import lease_time, time_needed
 from thornsdk.limits import LIMITED, Limits, limits_of
+from thornsdk.lines import Lines
 from thornsdk.model import (
     Attempt,
     Audience,
@@ -66,6 +67,7 @@ class Sources:
         store: Keeps subscriptions and deliveries.
         static: Gives the subscriptions that configuration makes and whose patterns match an event, by the
             event's name and the sender, whoever owns them.
+        fixed: Gives those of them that are known without asking a callable, by the event's name.
         terms: Gives the terms of an event by its name; None for an event that is not declared here.
         general_terms: The terms of such an event.
         requirements: Names what configuration and code add to an event.
@@ -75,6 +77,7 @@ class Sources:
 
     store: Store
     static: Callable[[str, str | None], Iterable[Subscription]]
+    fixed: Callable[[str], Iterable[Subscription]]
     terms: Callable[[str], Terms | None]
     general_terms: Terms
     requirements: Callable[[str], frozenset[str]]
@@ -97,7 +100,8 @@ class Engine:
         self._conditions = conditions
         self._breakers = Breakers(self._store, conditions)
         self._limits = Limits(self._store, conditions.clock)
-        self._gates = Gates([self._limits, self._breakers])
+        self._lines = Lines(self._store, conditions.clock)
+        self._gates = Gates([self._lines, self._limits, self._breakers])
         self._failing = Failing(self._store, conditions, self._disable)
         self._skips = Skips(self._store, conditions.clock, self.tell_attempt)
 
@@ -129,7 +133,7 @@ class Engine:
 
     def deliver(self, dispatch: Dispatch, subscriptions: Iterable[Subscription]) -> Iterator[DeliveryRecord]:
         """Makes the first attempt to deliver to each subscription, and gives each result when it is known."""
-        return self.attempt(self._new(dispatch, subscriptions))
+        return self.attempt(map(self._in_line, self._new(dispatch, subscriptions)))
 
     def deliver_all(self, dispatch: Dispatch) -> Iterator[DeliveryRecord]:
         """Makes the first attempt to deliver a message to all who are to get it, and gives each result."""
@@ -212,6 +216,28 @@ class Engine:
             yield record
         yield from self.skip(self._missing(dispatch))
 
+    def ordered(self, audience: Audience) -> Iterator[Subscription]:
+        """Gives the ordered subscriptions that a message may reach, without asking a callable."""
+        fixed = {one.id: one for one in self._sources.fixed(audience.event) if audience.admits(one)}
+        static = (one for one in fixed.values() if one.ordered_by and self._store.find(one.id) is None)
+        return chain(static, self._store.ordered(audience))
+
+    def line_up(self, dispatch: Dispatch, subscriptions: Iterable[Subscription]) -> list[UUID]:
+        """Puts the deliveries of a message at the ends of their lines; gives the ids of the new ones."""
+        ids: list[UUID] = []
+
+        def noted(record: DeliveryRecord) -> DeliveryRecord:
+            ids.append(record.id)
+            return record
+
+        accepted = self._accepted(dispatch, subscriptions)
+        ordered = (one for one in accepted if one.order_key is not None)
+        new = (one for one in ordered if self._store.delivery(one.id) is None)
+        first = next(new, None)
+        if first is not None:  # Mostly, there is nothing to write.
+            self._store.accept(map(noted, chain([first], new)))
+        return ids
+
     def terms(self, event: str) -> Terms:
         """Gives the terms of an event as it is declared here, or else those of the settings."""
         return self._sources.terms(event) or self._sources.general_terms
@@ -237,7 +263,8 @@ class Engine:
     def run_due(self, stop: Stop = never) -> Iterator[DeliveryRecord]:
         """Attempts every stored delivery that is due when this begins, and gives each result.
 
-        They are claimed as the transport asks for them, so that a receiver that hangs holds up no other.
+        They are claimed as the transport asks for them, so that a receiver that hangs holds up no other. What
+        waits in a line, and was accepted before this begins, is attempted as its turn comes.
 
         Args:
             stop: Tells whether to begin no more attempts. What is in flight then is finished.
@@ -255,7 +282,10 @@ class Engine:
         def take(claim: Callable[[DeliveryRecord], DeliveryRecord]) -> list[DeliveryRecord]:
             return [] if stop() else self._store.claim_due(begin, PAGE, claim)
 
-        return self._attempt_claimed(self._claims(take, terms_of), prepare, terms_of, stop)
+        def one_pass() -> Iterator[DeliveryRecord]:
+            return self._attempt_claimed(self._claims(take, terms_of), prepare, terms_of, stop)
+
+        return self._while_released(one_pass)
 
     def change_limits(
         self, subscription_id: UUID, limits: TrafficPolicy, default: Subscription | None = None
@@ -348,6 +378,15 @@ class Engine:
         """Plans what disabled subscriptions would get."""
         return self._new(dispatch, self.disabled(dispatch.audience))
 
+    def _in_line(self, planned: Planned) -> Planned:
+        """Accepts a delivery that has an order key, so that those after it find it in the store."""
+        if planned.delivery.order_key is None:
+            return planned
+        now = self.clock()
+        known = _owed(planned, now, Reason.NOT_ATTEMPTED)
+        self._store.accept([self.lost(known, now + lease_time(planned.terms.timeout))])
+        return evolve(planned, known=known)
+
     def _together(self, static: Mapping[UUID, Subscription], audience: Audience) -> Iterator[Subscription]:
         # A static subscription that is in the store as well was changed there: the store's word counts.
         new = [one for one in static.values() if self._store.find(one.id) is None]
@@ -386,6 +425,16 @@ class Engine:
         for one in subscriptions:
             record = _owed(plan(dispatch, one), now, Reason.NOT_ATTEMPTED)
             yield evolve(record.due_at(until), lease=lease)
+
+    def _while_released(self, one_pass: Callable[[], Iterator[DeliveryRecord]]) -> Iterator[DeliveryRecord]:
+        """Makes a pass, and others while it is the turn of more."""
+        anything = True
+        while anything:
+            released, anything = self._lines.released, False
+            for record in one_pass():
+                anything = True
+                yield record
+            anything = anything and self._lines.released != released
 
     def _claims(self, take: Take, terms_of: TermsOf) -> Iterator[Claim]:
         """Claims deliveries, a page whenever the one before was read."""
@@ -454,7 +503,7 @@ class Engine:
             outcome=Outcome(OutcomeKind.FAILED, Reason.UNSUBSCRIBED),
             detail="the subscription was removed or disabled",
         )
-        settled = evolve(record, last=attempt, lease=None)
+        settled = evolve(record, last=attempt, lease=None, held=None)
         self._keep(settled)
         return settled
 
@@ -470,6 +519,8 @@ class Engine:
             self._store.accept([record])
         else:
             self._put_back(record)
+        if hold.reason is Reason.OUT_OF_TURN:
+            return self._lines.look_again(planned, record)
         self._failing.check(record, planned.delivery.subscription)
         return record
 

@@ -72,6 +72,7 @@ def plan(dispatch: Dispatch, subscription: Subscription) -> Planned:
     """Plans the first attempt to deliver a message to a subscription."""
     message = dispatch.message
     body, problem = _parts(dispatch.bodies, subscription.content_type)
+    path = subscription.ordered_by
     delivery = Delivery(
         message_id=message.id,
         event=message.event,
@@ -79,6 +80,7 @@ def plan(dispatch: Dispatch, subscription: Subscription) -> Planned:
         subscription=subscription,
         content_type=subscription.content_type,
         body=body,
+        order_key=None if path is None else dispatch.bodies.order_key(path),
     )
     return Planned(delivery=delivery, number=1, terms=dispatch.terms, problem=problem)
 
@@ -96,6 +98,7 @@ def plan_again(record: DeliveryRecord, subscription: Subscription, terms: Terms)
         subscription=subscription,
         content_type=record.content_type,
         body=record.body,
+        order_key=record.order_key,
     )
     return Planned(
         delivery=delivery,

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
+from itertools import chain
+from operator import itemgetter
 from uuid import UUID, uuid4
 
 from attrs import evolve
@@ -24,6 +26,9 @@ from thornsdk.reasons import Reason
 
 ENDED: frozenset[DeliveryState] = frozenset(state for state in DeliveryState if state.has_ended)
 """The states of deliveries that are not attempted any more unless somebody asks for it."""
+
+
+_ENDS_IT = frozenset({Reason.UNSUBSCRIBED, Reason.WORKER_LOST})
 
 
 class Replays:
@@ -57,13 +62,17 @@ class Replays:
         """Attempts those deliveries that have ended, and gives each result when it is known.
 
         One whose subscription is not there, disabled or cannot be read is told as failed; in the store it
-        stays as it was.
+        stays as it was. One that is ordered waits for its turn again, unless it arrived.
         """
+        in_line: list[tuple[datetime, UUID]] = []
 
-        def prepare(record: DeliveryRecord) -> Planned | DeliveryRecord:
+        def prepare(record: DeliveryRecord) -> Planned | DeliveryRecord | None:
             try:
                 subscription = self._engine.subscription(record)
                 if subscription is not None and subscription.active:
+                    if _waits_in_line(record, subscription, new_ids=new_ids):
+                        in_line.append((record.accepted_at or begin, record.id))
+                        return None
                     return self._plan(record, subscription, new_id=new_ids)
             except (ConfigurationError, StoreDamaged) as exc:
                 return self._refused(record, Reason.STAGE_FAILED, str(exc))
@@ -73,7 +82,24 @@ class Replays:
 
         states = ENDED if wanted.states is None else wanted.states & ENDED
         found = self._engine.store.deliveries(evolve(wanted, states=states))
-        return Due(_each_once(found, self._engine.clock()), prepare).results(self._engine.attempt_anyway)
+        begin = self._engine.clock()
+        attempted = Due(_each_once(found, begin), prepare).results(self._engine.attempt_anyway)
+        return chain(attempted, self._lined_up(in_line, new_ids=new_ids))
+
+    def _lined_up(self, in_line: list[tuple[datetime, UUID]], *, new_ids: bool) -> Iterator[DeliveryRecord]:
+        """Puts deliveries back into their lines, those first that were accepted first; gives each."""
+        # They were read with the latest attempt first.
+        in_line.reverse()
+        for _, delivery_id in sorted(in_line, key=itemgetter(0)):
+            record = self._engine.store.delivery(delivery_id)
+            if record is None or not record.state.has_ended:
+                continue
+            back = _back_in_line(record, self._engine.clock(), new_id=new_ids)
+            if new_ids:
+                self._engine.store.accept([back])
+            else:
+                self._engine.store.record(back)
+            yield back
 
     def _plan(self, record: DeliveryRecord, subscription: Subscription, *, new_id: bool) -> Planned:
         number = 1 if new_id else self._last_number(record) + 1
@@ -100,6 +126,28 @@ class Replays:
         refused = evolve(record, last=attempt)
         self._engine.tell_attempt(refused)
         return refused
+
+
+def _waits_in_line(record: DeliveryRecord, subscription: Subscription, *, new_ids: bool) -> bool:
+    is_ordered = record.order_key is not None and subscription.ordered_by is not None
+    return is_ordered and (new_ids or record.state is not DeliveryState.DELIVERED)
+
+
+def _back_in_line(record: DeliveryRecord, now: datetime, *, new_id: bool) -> DeliveryRecord:
+    """Gives a delivery that has ended as one that waits for its turn, and may be looked at now.
+
+    What came of its latest attempt stays as it was, but for what would end it again.
+    """
+    reason = record.last.outcome.reason
+    # That there is no body to send stays known.
+    if reason is not Reason.NOT_SERIALIZABLE and (new_id or reason in _ENDS_IT):
+        reason = Reason.OUT_OF_TURN
+    outcome = Outcome(OutcomeKind.RETRY, reason, now)
+    waiting = evolve(record, last=evolve(record.last, outcome=outcome), held=Reason.OUT_OF_TURN)
+    if not new_id:
+        return waiting
+    first = Attempt(number=0, started_at=now, duration=0.0, outcome=outcome)
+    return evolve(waiting, id=uuid4(), accepted_at=now, last=first)
 
 
 def _each_once(records: Iterable[DeliveryRecord], begin: datetime) -> Iterator[DeliveryRecord]:

@@ -211,11 +211,19 @@ class Store(Protocol):
         """
         ...
 
+    def ordered(self, audience: Audience) -> Iterator[Subscription]:
+        """Gives those of the subscriptions that the audience admits that are ordered, each once."""
+        ...
+
     def accept(self, deliveries: Iterable[DeliveryRecord]) -> None:
         """Keeps new deliveries: all of them or, on an error, none. Those whose id is known stay as they are.
 
         Reading ``deliveries`` may read this store.
         """
+        ...
+
+    def withdraw(self, delivery_ids: Iterable[UUID]) -> None:
+        """Removes deliveries that were accepted and of which no attempt was begun, as if they never were."""
         ...
 
     def record(self, delivery: DeliveryRecord) -> None:
@@ -305,6 +313,25 @@ class Store(Protocol):
         """
         ...
 
+    def ahead_of(self, delivery_id: UUID, *, stop: bool) -> DeliveryRecord | None:
+        """Gives what a delivery with an order key has to wait for: the first of its line that is in its way.
+
+        A line is made of the deliveries of one subscription and one order key, in the order in which this
+        store was first told of them. Those before it that are pending or leased are in its way.
+
+        Args:
+            delivery_id: The delivery's id.
+            stop: Whether those that failed or were blocked are in its way too.
+
+        Returns:
+            What is known of that one; None where nothing is in its way.
+        """
+        ...
+
+    def next_in_line(self, delivery_id: UUID) -> DeliveryRecord | None:
+        """Gives the first delivery after this one in its line that is pending or leased, or None."""
+        ...
+
     def next_due(self) -> datetime | None:
         """Gives when the next delivery is due, leased or not; None where nothing is to be attempted."""
         ...
@@ -317,8 +344,9 @@ class Store(Protocol):
     ) -> Pruned:
         """Removes deliveries that have ended, their attempts, and bodies that no delivery needs any more.
 
-        What is pending or leased is never removed. It removes few at a time, so that senders are never locked
-        out for long. What it removes stays counted, as `counts` gives it.
+        What is pending or leased is never removed, and nothing that failed or was blocked while others of its
+        line still wait behind it. It removes few at a time, so that senders are never locked out for long.
+        What it removes stays counted, as `counts` gives it.
 
         Args:
             before: Those whose latest attempt began before this moment.

@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 from attrs import evolve
 
 from thornsdk.buffers import Buffer, Buffers
-from thornsdk.dispatching import Bodies, Deliverer, Dispatch, RecipientValidator, Terms
+from thornsdk.dispatching import Bodies, Deliverer, Dispatch, RecipientValidator, Terms, is_json
 from thornsdk.engine import Engine, Sources, never
 from thornsdk.errors import (
     ClosedError,
@@ -137,6 +137,8 @@ class Thorn:
         self._store: Store
         self.pipeline, self._store = self._assemble(pipeline)
         """The stages in effect."""
+        for subscriber in self._static.fixed():
+            self._check_order(subscriber)
         self._engine = self._make_engine(random, sleep)
         self._replays = Replays(self._engine)
         self._closed = False
@@ -190,6 +192,7 @@ class Thorn:
         Raises:
             InvalidEventName: If an event cannot have that name.
             ConfigurationError: If it was declared before, or the timeout is not more than 0 and at most 3600.
+            PipelineError: If a subscriber is ordered, and no serializer writes JSON.
         """
         check_event_name(name)
         if name in self._events:
@@ -206,6 +209,8 @@ class Thorn:
             send=self._send,
             buffers=lambda: self._buffers.current() is not None,
         )
+        for subscriber in event.subscribers.fixed():
+            self._check_order(subscriber)
         self._events[name] = event
         return cast("Event[Payload]", event) if payload_type is not None else event
 
@@ -316,7 +321,7 @@ class Thorn:
         Raises:
             InvalidValue: If a part of it cannot be what it is given as.
             RecipientRefused: If policy does not allow the URL.
-            PipelineError: If no serializer writes the content type.
+            PipelineError: If no serializer writes the content type, or none writes JSON for ``ordered_by``.
             StoreError: If it could not be kept.
         """
         subscription = Subscription(
@@ -539,7 +544,7 @@ class Thorn:
         return tally(self._engine.run_due(stop))
 
     def replay(self, delivery_id: UUID, *, new_id: bool = False) -> DeliveryRecord:
-        """Attempts a delivery now, whatever became of it. The body is the one sent before.
+        """Attempts a delivery now, whatever became of it, out of turn too. The body is the one sent before.
 
         Where its subscription has limits, it waits for its turn.
 
@@ -558,7 +563,9 @@ class Thorn:
 
         Those whose subscriptions have limits wait for their turn, so this may take long.
 
-        One whose subscription is removed or disabled counts as failed, and stays in the store as it was.
+        One whose subscription is removed or disabled counts as failed, and stays in the store as it was. One
+        that is ordered and did not arrive goes back to its place in its line, and counts as ``retry``:
+        `run_due` attempts it when its turn comes. With a new id, its place is at the end.
 
         Args:
             wanted: Which ones, of those that have ended.
@@ -586,8 +593,9 @@ class Thorn:
     ) -> Pruned:
         """Removes deliveries that have ended from the store, with their attempts and their bodies.
 
-        What is pending or leased is never removed. It works in short steps, so that it can run beside what
-        sends. What is removed stays counted: `counts` gives how many there were.
+        What is pending or leased is never removed, and nothing that stops a line in which others wait. It
+        works in short steps, so that it can run beside what sends. What is removed stays counted: `counts`
+        gives how many there were.
 
         Args:
             older_than: Those whose latest attempt began longer ago than this.
@@ -686,6 +694,7 @@ class Thorn:
         sources = Sources(
             store=self._store,
             static=self._static_wanting,
+            fixed=self._fixed_wanting,
             terms=self._declared_terms,
             general_terms=self.settings.terms,
             requirements=self._requirements,
@@ -789,6 +798,11 @@ class Thorn:
         if event in self._events:
             yield from self._events[event].subscribers.wanting(event, sender)
 
+    def _fixed_wanting(self, event: str) -> Iterator[Subscription]:
+        declared = self._events.get(event)
+        configured = (self._static,) if declared is None else (self._static, declared.subscribers)
+        return (one for source in configured for one in source.fixed() if one.wants(event))
+
     def _check(self, subscription: Subscription) -> None:
         url = subscription.url
         if url.scheme not in self.pipeline.by_scheme:
@@ -800,6 +814,14 @@ class Thorn:
         if subscription.content_type not in self.pipeline.by_content_type:
             known = ", ".join(self.pipeline.by_content_type)
             raise PipelineError(f"no serializer writes {subscription.content_type!r}; there are: {known}")
+        self._check_order(subscription)
+
+    def _check_order(self, subscription: Subscription) -> None:
+        if subscription.ordered_by is not None and not any(map(is_json, self.pipeline.by_content_type)):
+            raise PipelineError(
+                f"ordered_by is {subscription.ordered_by!r}, a field of the JSON body, and no serializer of "
+                f"the pipeline writes JSON: add one, such as json"
+            )
 
     def _change(self, subscription_id: UUID, change: Callable[[Subscription], Subscription]) -> Subscription:
         self._open_store()

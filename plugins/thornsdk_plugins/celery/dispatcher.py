@@ -1,6 +1,8 @@
 """The dispatcher ``celery``: what happens in the process that sends."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from uuid import UUID
 
 from attrs import evolve
 from celery import Celery
@@ -16,6 +18,8 @@ from thornsdk_plugins.celery.publisher import MAX_BYTES, Publisher
 
 class CeleryDispatcher(Dispatcher):
     """Publishes one task for each message; workers find its subscribers and deliver it in batches.
+
+    For ordered subscriptions, the store is told of the message before it is published.
 
     Args:
         app: The Celery app whose broker is used. With None, one for ``broker_url``; without that too, the
@@ -80,7 +84,8 @@ class CeleryDispatcher(Dispatcher):
         if not chunk:
             return
         try:
-            task_id = self._publish([envelope for _, envelope in chunk])
+            with _lined_up([dispatch for dispatch, _ in chunk], deliverer):
+                task_id = self._publish([envelope for _, envelope in chunk])
         except DispatchError as exc:
             # What is kept in this process alone, no worker would ever find.
             if not self._fallback_to_store or deliverer.store.identity is None:
@@ -114,6 +119,24 @@ class CeleryDispatcher(Dispatcher):
         )
 
 
+@contextmanager
+def _lined_up(dispatches: Sequence[Dispatch], deliverer: Deliverer) -> Iterator[None]:
+    """Puts messages at the ends of the lines that they belong to; takes them out again after an error.
+
+    Workers take messages up in any order; the store knows in which they were sent.
+    """
+    new: list[UUID] = []
+    try:
+        for one in dispatches:
+            new.extend(deliverer.line_up(one, deliverer.ordered(one.audience)))
+        yield
+    except Exception:
+        # The broker has nothing, as `send` says, or at least no place in a line.
+        if new:
+            deliverer.store.withdraw(new)
+        raise
+
+
 def _envelope(dispatch: Dispatch, deliverer: Deliverer) -> Envelope:
     """Makes what travels of a message.
 
@@ -127,6 +150,11 @@ def _envelope(dispatch: Dispatch, deliverer: Deliverer) -> Envelope:
         raise ConfigurationError(
             "the subscriptions are in a store that lives in this process alone, where no worker finds them: "
             "set THORN_STORE to one that both can open, such as sqlite:////var/lib/app/thorn.db"
+        )
+    if identity is None and any(True for _ in deliverer.ordered(dispatch.audience)):
+        raise ConfigurationError(
+            "an ordered subscription needs a store that the workers share, to know what was sent before: set "
+            "THORN_STORE to one, such as sqlite:////var/lib/app/thorn.db"
         )
     keyed = dispatch.message.idempotency_key is not None
     if identity is None and keyed:

@@ -15,6 +15,8 @@ from thornsdk import (
     Deliverer,
     Delivery,
     DeliveryRecord,
+    Dispatch,
+    Message,
     OutcomeKind,
     Planned,
     Subscription,
@@ -136,9 +138,14 @@ class Work:
             return evolve(record.due_at(until), lease=None)
 
         while due := self._deliverer.store.claim_due(before, self._limits.chunk_size, reserved):
-            for queue, group in groupby(sorted(due, key=self._queue), key=self._queue):
-                deliveries = tuple((one.id, one.last.number + 1) for one in group)
-                self._outgoing.resume(Resume(at=now, deliveries=deliveries, terms=None, needs=needs), queue)
+            self._publish_from_store(due, None, needs)
+
+    def _publish_from_store(self, due: Sequence[DeliveryRecord], terms: Terms | None, needs: Needs) -> None:
+        """Publishes tasks to attempt deliveries now that the store has, one for each queue."""
+        now = self._now()
+        for queue, group in groupby(sorted(due, key=self._queue), key=self._queue):
+            deliveries = tuple((one.id, one.last.number + 1) for one in group)
+            self._outgoing.resume(Resume(at=now, deliveries=deliveries, terms=terms, needs=needs), queue)
 
     # First attempts
 
@@ -151,6 +158,8 @@ class Work:
     def _publish_batches(self, envelope: Envelope) -> None:
         """Publishes a task for each batch of subscriptions, with no more bodies than the batch needs."""
         matching = self._deliverer.matching(envelope.audience)
+        if self.shares_its_store:
+            matching = self._out_of_lines(envelope, matching)
         for lane, chunk in cut(matching, self._limits.chunk_size, self._limits.lanes):
             wanted = {one.content_type for one in chunk}
             bodies = {key: body for key, body in envelope.bodies.items() if key in wanted}
@@ -169,6 +178,30 @@ class Work:
         plan = self._planner(batch)
         for _ in self._deliverer.skip(plan(one) for one in disabled):
             pass  # It is told as it is kept.
+
+    def _out_of_lines(self, envelope: Envelope, matching: Iterable[Subscription]) -> Iterator[Subscription]:
+        """Gives those whose deliveries have no place in a line; the others' are attempted from the store."""
+        due: list[DeliveryRecord] = []
+        for one in matching:
+            record = None if one.ordered_by is None else self._in_line(envelope, one)
+            if record is None:
+                yield one
+            elif record.last.number == 0 and record.next_attempt_at is not None:
+                due.append(record)
+            if len(due) == self._limits.chunk_size:
+                self._publish_from_store(due, envelope.terms, envelope.needs)
+                due.clear()
+        self._publish_from_store(due, envelope.terms, envelope.needs)
+
+    def _in_line(self, envelope: Envelope, subscription: Subscription) -> DeliveryRecord | None:
+        """Gives the delivery of a message that has a place in a line; None where it has none."""
+        own_id = delivery_id(envelope.message_id, subscription.id)
+        known = self._deliverer.store.delivery(own_id)
+        if known is None:
+            # The sender did not know yet that it is ordered, or could not, for a callable gave it.
+            self._deliverer.line_up(_dispatch(envelope, self._now()), [subscription])
+            known = self._deliverer.store.delivery(own_id)
+        return known if known is not None and known.order_key is not None else None
 
     def _deliver(self, batch: Batch, arrival: Arrival) -> None:
         left = evolve(batch, again=True) if arrival.redelivered else batch
@@ -263,8 +296,9 @@ class Work:
             self._follow_up(record, retry.terms, retry.needs)
 
     def _follow_up(self, record: DeliveryRecord, terms: Terms, needs: Needs) -> None:
-        """Publishes the next attempt of a delivery, if there is to be one."""
+        """Publishes the next attempt of a delivery, if there is to be one; else that of the next in line."""
         if record.kind is not OutcomeKind.RETRY:
+            self._call_next(record)
             return
         # From here on it is the worker's store that knows of it.
         needs = evolve(needs, event=record.event, store=self._store)
@@ -277,6 +311,18 @@ class Work:
             self._outgoing.resume(resume, self._queue(record))
         except DispatchError as exc:
             # The store knows when it is due: a sweep will find it.
+            self._tell_held(RESUME, exc)
+
+    def _call_next(self, ended: DeliveryRecord) -> None:
+        """Publishes the attempt of the next in line, where its turn has come."""
+        if ended.order_key is None:
+            return
+        try:
+            following = self._deliverer.store.next_in_line(ended.id)
+            if following is not None and following.lease is None and due_at(following) <= self._now():
+                self._publish_from_store([following], None, Needs(store=self._store))
+        except ThornError as exc:
+            # The store knows that it is due: a sweep will find it.
             self._tell_held(RESUME, exc)
 
     # What all have in common
@@ -319,6 +365,15 @@ class Work:
 
     def _now(self) -> datetime:
         return self._deliverer.clock()
+
+
+def _dispatch(envelope: Envelope, now: datetime) -> Dispatch:
+    audience = envelope.audience
+    message = Message[object](
+        id=envelope.message_id, event=audience.event, payload=None, created_at=now, sender=audience.sender
+    )
+    bodies = Bodies.written(envelope.bodies)
+    return Dispatch(message=message, audience=audience, bodies=bodies, terms=envelope.terms)
 
 
 def _plan(batch: Batch, subscription: Subscription, bodies: Bodies, terms: Terms) -> Planned:

@@ -18,12 +18,24 @@ _Place: TypeAlias = tuple[str, int]
 """Where a delivery stands in the order of latest attempts."""
 _NONE: _Place = ("", 0)
 
+_GROUP = 3
+"""Where in a row of the oldest that begins by which they are counted."""
 _ENDED = tuple(state for state in DeliveryState if state.has_ended)
 _OLDEST = """
     SELECT id, message_id, content_type, subscription_id, substr(attempted_at, 1, 10), event, state
     FROM deliveries INDEXED BY deliveries_by_state
-    WHERE state = ? AND (attempted_at, seq) <= (?, ?) ORDER BY attempted_at, seq LIMIT ?
+    WHERE state = ? AND (attempted_at, seq) <= (?, ?) {condition} ORDER BY attempted_at, seq LIMIT ?
 """
+# What would stop others of its line no more, if it were gone.
+_NOBODY_BEHIND = """
+    AND (order_key IS NULL OR NOT EXISTS (
+        SELECT 1 FROM deliveries AS behind INDEXED BY deliveries_in_line
+        WHERE behind.subscription_id = deliveries.subscription_id AND behind.order_key = deliveries.order_key
+        AND behind.state IN ('pending', 'leased') AND behind.state NOT IN ('delivered', 'cancelled')
+        AND behind.seq > deliveries.seq
+    ))
+"""
+_IN_THE_WAY = frozenset({DeliveryState.FAILED, DeliveryState.BLOCKED})
 _FIRST_BEYOND = """
     SELECT attempted_at, seq FROM deliveries INDEXED BY {index} WHERE state IN ({states})
     ORDER BY attempted_at DESC, seq DESC LIMIT 1 OFFSET ?
@@ -78,12 +90,14 @@ class Pruning:
 
     def _remove(self, state: DeliveryState, last: _Place) -> int:
         """Removes those in a state up to the last one, in the order of their latest attempts."""
+        oldest = _OLDEST.format(condition=_NOBODY_BEHIND if state in _IN_THE_WAY else "")
         total = 0
         while True:
             begun = self._timer()
             with self._database.transaction() as connection:
-                page = connection.execute(_OLDEST, (state, *last, PAGE)).fetchall()
-                _delete(connection, page)
+                page = connection.execute(oldest, (state, *last, PAGE)).fetchall()
+                delete(connection, page)
+                counting.add(connection, [tuple(row[_GROUP:]) for row in page])
             total += len(page)
             if len(page) < PAGE:
                 return total
@@ -91,10 +105,15 @@ class Pruning:
             self._sleep(self._timer() - begun)
 
 
-def _delete(connection: sqlite3.Connection, page: list[Row]) -> None:
+def delete(connection: sqlite3.Connection, page: Sequence[Row]) -> None:
+    """Removes deliveries with their attempts, and bodies that no delivery needs any more.
+
+    Args:
+        connection: A transaction.
+        page: Their ids, the ids of their messages, and their content types; what follows does not matter.
+    """
     ids = [row[:1] for row in page]
     connection.executemany("DELETE FROM attempts WHERE delivery_id = ?", ids)
     connection.executemany("DELETE FROM deliveries WHERE id = ?", ids)
     bodies = sorted({(str(row[1]), str(row[2])) for row in page})
-    counting.add(connection, [tuple(row[3:]) for row in page])
     connection.executemany(_UNNEEDED_BODY, [{"message": one[0], "type": one[1]} for one in bodies])

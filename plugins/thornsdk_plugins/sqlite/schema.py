@@ -40,6 +40,7 @@ TABLES = (
         place TEXT NOT NULL,
         subscription_id TEXT NOT NULL,
         disabled INTEGER NOT NULL,
+        ordered INTEGER NOT NULL,
         PRIMARY KEY (pattern, owner, place, subscription_id)
     ) WITHOUT ROWID
     """,
@@ -48,6 +49,8 @@ TABLES = (
     "CREATE INDEX patterns_off ON patterns (pattern, owner, place, subscription_id) WHERE disabled = 1",
     "CREATE INDEX patterns_off_of_all ON patterns (pattern, place, subscription_id) WHERE disabled = 1",
     "CREATE INDEX patterns_by_subscription ON patterns (subscription_id)",
+    # Whoever sends by a broker looks for the ordered ones, and mostly there are none.
+    "CREATE INDEX patterns_of_ordered ON patterns (pattern, owner, place, subscription_id) WHERE ordered",
     """
     CREATE TABLE bodies (
         message_id TEXT NOT NULL,
@@ -90,6 +93,11 @@ TABLES = (
     "CREATE INDEX deliveries_by_body ON deliveries (message_id, content_type)",
     # Those that nobody owns are not looked for by their owner.
     "CREATE INDEX deliveries_by_owner ON deliveries (owner, attempted_at) WHERE owner IS NOT NULL",
+    # What may be in the way of others in its line. It holds no history.
+    """
+    CREATE INDEX deliveries_in_line ON deliveries (subscription_id, order_key, state)
+    WHERE order_key IS NOT NULL AND state NOT IN ('delivered', 'cancelled')
+    """,
     # The attempts besides the one that counts. That one is part of its delivery: most are delivered at once.
     """
     CREATE TABLE attempts (

@@ -28,7 +28,7 @@ from thornsdk import (
 from thornsdk.errors import ConfigurationError, StoreDamaged
 from thornsdk_plugins.sqlite import counting, rows, searches
 from thornsdk_plugins.sqlite.database import BUSY_SECONDS, Database
-from thornsdk_plugins.sqlite.pruning import Pruning
+from thornsdk_plugins.sqlite.pruning import Pruning, delete
 from thornsdk_plugins.sqlite.rows import Row, Value
 
 _PREFIX = "sqlite:///"
@@ -86,6 +86,18 @@ _NEW = f"""
 _NEXT_DUE = """
     SELECT due_at FROM deliveries INDEXED BY deliveries_due WHERE due_at IS NOT NULL ORDER BY due_at LIMIT 1
 """
+_PLACE_IN_LINE = (
+    "SELECT subscription_id, order_key, seq FROM deliveries WHERE id = ? AND order_key IS NOT NULL"
+)
+_NOWHERE = 2**63 - 1
+# The index gives the first of each state at once, however long the line is.
+_FIRST_IN_LINE = """
+    ifnull((
+        SELECT seq FROM deliveries INDEXED BY deliveries_in_line
+        WHERE subscription_id = :subscription AND order_key = :key AND state = '{state}'
+        AND state NOT IN ('delivered', 'cancelled') AND seq {side} :seq ORDER BY seq LIMIT 1
+    ), {nowhere})
+"""
 _BREAKERS = f"SELECT {rows.BREAKER} FROM breakers"  # noqa: S608 - the columns are ours
 _PUT_BREAKER = "INSERT OR REPLACE INTO breakers VALUES (?, ?, ?, ?, ?)"
 _TRAFFIC = f"SELECT {rows.TRAFFIC} FROM traffic WHERE subscription_id = ?"  # noqa: S608 - the columns are ours
@@ -95,13 +107,30 @@ _OFF, _OFF_OF_ALL = "patterns_off", "patterns_off_of_all"
 _ANY_OFF = f"SELECT 1 FROM patterns INDEXED BY {_OFF} WHERE disabled = 1 AND pattern IN ({{}}) LIMIT 1"  # noqa: S608 - the index is ours
 
 
+def _in_line(side: str, states: Iterable[DeliveryState]) -> str:
+    """Gives the query of the first of these states on one side of a place in a line."""
+    firsts = [_FIRST_IN_LINE.format(state=one.value, side=side, nowhere=_NOWHERE) for one in states]
+    return f"{_FROM_DELIVERIES} WHERE seq = min({', '.join(firsts)})"
+
+
+_OPEN = (DeliveryState.PENDING, DeliveryState.LEASED)
+_AHEAD = {
+    False: _in_line("<", _OPEN),
+    True: _in_line("<", (*_OPEN, DeliveryState.FAILED, DeliveryState.BLOCKED)),
+}
+_NEXT_IN_LINE = _in_line(">", _OPEN)
+
+
 def _put(connection: sqlite3.Connection, one: Subscription) -> None:
     row = rows.subscription_row(one)
     connection.execute("DELETE FROM patterns WHERE subscription_id = ?", row[:1])
     connection.execute(_PUT, row)
     connection.executemany(
-        "INSERT OR IGNORE INTO patterns VALUES (?, ?, ?, ?, ?)",
-        [(pattern.text, one.owner or "", row[-1], row[0], not one.active) for pattern in one.patterns],
+        "INSERT OR IGNORE INTO patterns VALUES (?, ?, ?, ?, ?, ?)",
+        [
+            (pattern.text, one.owner or "", row[-1], row[0], not one.active, one.ordered_by is not None)
+            for pattern in one.patterns
+        ],
     )
 
 
@@ -194,7 +223,7 @@ class SqliteStore:
         For each pattern that matches the event, an index gives the subscriptions in order; the streams are
         merged. So it costs what matches, not what there is.
         """
-        return self._reached(audience, disabled=False)
+        return self._reached(audience)
 
     def disabled(self, audience: Audience) -> Iterator[Subscription]:
         """Gives the subscriptions that the audience misses, each once, as a stream sorted by origin.
@@ -202,7 +231,12 @@ class SqliteStore:
         They have indexes of their own, so that it costs nothing where there are none.
         """
         if self._misses_any(audience):
-            yield from self._reached(audience, disabled=True)
+            index = _OFF_OF_ALL if audience.broadcast else _OFF
+            yield from self._reached(audience, f"INDEXED BY {index}", "p.disabled = 1")
+
+    def ordered(self, audience: Audience) -> Iterator[Subscription]:
+        """Gives the ordered subscriptions that the audience admits, by an index of their own."""
+        return self._reached(audience, "INDEXED BY patterns_of_ordered", "p.ordered AND s.disabled IS NULL")
 
     def accept(self, deliveries: Iterable[DeliveryRecord]) -> None:
         """Keeps new deliveries: all of them or, on an error, none; those that are known stay as they are."""
@@ -215,6 +249,13 @@ class SqliteStore:
                     written.append(body)
                 connection.execute(_ACCEPT, rows.delivery_row(one))
         self._bodies.extend(written)
+
+    def withdraw(self, delivery_ids: Iterable[UUID]) -> None:
+        """Removes deliveries that were accepted and not attempted, with their bodies."""
+        sql = "SELECT id, message_id, content_type FROM deliveries WHERE id = ? AND number = 0"
+        with self._database.transaction() as connection:
+            for one in delivery_ids:
+                delete(connection, connection.execute(sql, [str(one)]).fetchall())
 
     def record(self, delivery: DeliveryRecord) -> None:
         """Keeps what became of a delivery, and its attempt in the history."""
@@ -285,6 +326,14 @@ class SqliteStore:
         """
         return self._claim(_NEW, (str(message_id), limit), claim)
 
+    def ahead_of(self, delivery_id: UUID, *, stop: bool) -> DeliveryRecord | None:
+        """Gives the first delivery of its line that a delivery has to wait for, or None."""
+        return self._beside(_AHEAD[stop], delivery_id)
+
+    def next_in_line(self, delivery_id: UUID) -> DeliveryRecord | None:
+        """Gives the first delivery after this one in its line that has not ended, or None."""
+        return self._beside(_NEXT_IN_LINE, delivery_id)
+
     def next_due(self) -> datetime | None:
         """Gives when the next delivery is due; None where nothing is."""
         found = self._database.rows(_NEXT_DUE)
@@ -351,6 +400,13 @@ class SqliteStore:
         """Closes the file."""
         self._database.close()
 
+    def _beside(self, sql: str, delivery_id: UUID) -> DeliveryRecord | None:
+        """Gives the delivery of a line that a query finds beside this one."""
+        place = self._database.rows(_PLACE_IN_LINE, [str(delivery_id)])
+        named = [{"subscription": one, "key": key, "seq": seq} for one, key, seq in place]
+        found = [row for values in named for row in self._database.rows(sql, values)]
+        return rows.delivery(found[0]) if found else None
+
     def _claim(
         self,
         sql: str,
@@ -372,10 +428,12 @@ class SqliteStore:
             raise problem
         return [one for _, one in records]
 
-    def _reached(self, audience: Audience, *, disabled: bool) -> Iterator[Subscription]:
+    def _reached(
+        self, audience: Audience, index: str = "", condition: str = "s.disabled IS NULL"
+    ) -> Iterator[Subscription]:
         owners = [None] if audience.broadcast else sorted({"", audience.sender or ""})
         streams = [
-            self._wanting(pattern, owner, disabled=disabled)
+            self._wanting(pattern, owner, index, condition)
             for pattern in covering(audience.event)
             for owner in owners
         ]
@@ -388,17 +446,15 @@ class SqliteStore:
         patterns = sorted(covering(audience.event))
         return bool(self._database.rows(_ANY_OFF.format(", ".join("?" for _ in patterns)), patterns))
 
-    def _wanting(self, pattern: str, owner: str | None, *, disabled: bool) -> Iterator[Row]:
-        condition, values = ("", (pattern,)) if owner is None else ("AND p.owner = ?", (pattern, owner))
-        index = _OFF_OF_ALL if owner is None else _OFF
-        by, off = (f"INDEXED BY {index}", "p.disabled = 1") if disabled else ("", "s.disabled IS NULL")
+    def _wanting(self, pattern: str, owner: str | None, index: str, condition: str) -> Iterator[Row]:
+        of_owner, values = ("", (pattern,)) if owner is None else ("AND p.owner = ?", (pattern, owner))
         columns = ", ".join(f"s.{name}" for name in rows.SUBSCRIPTION.split(", "))
         sql = f"""
             SELECT p.place, p.subscription_id, {columns}
-            FROM patterns p {by} CROSS JOIN subscriptions s ON s.id = p.subscription_id
-            WHERE p.pattern = ? {condition} AND (p.place, p.subscription_id) > (?, ?) AND {off}
+            FROM patterns p {index} CROSS JOIN subscriptions s ON s.id = p.subscription_id
+            WHERE p.pattern = ? {of_owner} AND (p.place, p.subscription_id) > (?, ?) AND {condition}
             ORDER BY p.place, p.subscription_id LIMIT {_PAGE}
-        """  # noqa: S608 - the columns, the index and the condition are ours
+        """  # noqa: S608 - the columns, the index and the conditions are ours
         return self._pages(sql, values)
 
     def _pages(

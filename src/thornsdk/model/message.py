@@ -116,6 +116,8 @@ class Delivery:
         body: The exact bytes.
         id: The same over all attempts, and in every process that works it out: it is made from the ids of
             message and subscription. Sent as ``Hook-Delivery`` and ``webhook-id``.
+        order_key: Where its subscription is ordered, what it shares with those that it waits for and that
+            wait for it; None where it waits for none.
     """
 
     message_id: UUID
@@ -125,3 +127,4 @@ class Delivery:
     content_type: str
     body: bytes = field(repr=False)
     id: UUID = field(default=Factory(_own_id, takes_self=True))
+    order_key: str | None = None

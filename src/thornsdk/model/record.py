@@ -161,6 +161,7 @@ class DeliveryRecord:
             body=delivery.body,
             last=attempt,
             owner=delivery.subscription.owner,
+            order_key=delivery.order_key,
         )
 
     @property

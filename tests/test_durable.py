@@ -1,5 +1,6 @@
 """Processes that send, and are killed over it: what they accepted arrives all the same."""
 
+import json
 import sqlite3
 import threading
 from collections import defaultdict
@@ -152,3 +153,18 @@ def test_processes_that_do_what_is_due_at_once_deliver_each_once(
     assert len(list(thorn.deliverer.keep(make_dispatch(), "no broker"))) == 500
     assert sum(all_go(*(start(RUNS_WHAT_IS_DUE, endpoint, later=3600) for _ in range(2)))) == 500
     assert sorted(endpoint.came("order.created").values()) == [1] * 500
+
+
+def test_processes_that_do_what_is_due_at_once_keep_the_order_of_each_key(
+    open_endpoint: OpenEndpoint, open_thorn: OpenThorn, start: Start, store_url: str
+) -> None:
+    endpoint = open_endpoint()
+    thorn = open_thorn(endpoint, store=store_url)
+    thorn.subscribe("order.*", endpoint.url, ordered_by="order")
+    sent = [{"order": number % 3, "number": number} for number in range(45)]
+    for payload in sent:
+        assert len(list(thorn.deliverer.keep(make_dispatch(payload), "no broker"))) == 1
+    assert sum(all_go(*(start(RUNS_WHAT_IS_DUE, endpoint, later=3600) for _ in range(2)))) == 45
+    came = [json.loads(one.body) for one in endpoint.seen]
+    for key in range(3):
+        assert [one for one in came if one["order"] == key] == [one for one in sent if one["order"] == key]

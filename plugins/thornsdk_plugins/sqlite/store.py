@@ -262,7 +262,8 @@ class SqliteStore:
         body = _body_key(delivery)
         row = rows.delivery_row(delivery)
         # One statement is a transaction of its own, and far cheaper than one that is spelt out.
-        changed = self._database.change(_RECORD_IF_BODY, (*row, *body)) if body in self._bodies else 0
+        # Its values are a list: of tuples of twenty, Python 3.11 sets many aside and uses none of them again.
+        changed = self._database.change(_RECORD_IF_BODY, [*row, *body]) if body in self._bodies else 0
         if not changed:
             with self._database.transaction() as connection:
                 connection.execute(_PUT_BODY, (*body, delivery.body))

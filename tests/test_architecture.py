@@ -35,6 +35,7 @@ FLOORS = {
     "leases": 5,
     "breakers": 5,
     "limits": 5,
+    "recipients": 5,
     "turns": 5,
     "lines": 5,
     "claims": 5,

@@ -1,6 +1,5 @@
 """The delivery engine: from a message, or from what is due in the store, to settled attempts."""
 
-import heapq
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import chain
@@ -13,10 +12,10 @@ from thornsdk.breakers import Breakers
 from thornsdk.claims import PAGE, Claim, Due
 from thornsdk.dispatching import Dispatch, Planned, Terms
 from thornsdk.errors import ConfigurationError, StoreDamaged
-from thornsdk.failing import Failing, tell_observers
+from thornsdk.failing import Failing
 from thornsdk.gates import Gates
 from thornsdk.leases import lease_time, time_needed
-from thornsdk.limits import LIMITED, Limits, limits_of
+from thornsdk.limits import Limits
 from thornsdk.lines import Lines
 from thornsdk.model import (
     Attempt,
@@ -25,15 +24,13 @@ from thornsdk.model import (
     DeliveryRecord,
     DeliveryState,
     Lease,
-    Origin,
     Outcome,
     OutcomeKind,
     Subscription,
-    SubscriptionNotice,
 )
 from thornsdk.planned import Conditions, held_back, plan, plan_again, with_problem_of
-from thornsdk.policy.traffic import TrafficPolicy
 from thornsdk.reasons import Reason
+from thornsdk.recipients import Recipients, place_of
 from thornsdk.run import Run
 from thornsdk.skips import Skips
 from thornsdk.stages import Store
@@ -95,14 +92,17 @@ class Engine:
 
     def __init__(self, sources: Sources, conditions: Conditions) -> None:
         self._store = sources.store
-        self._static = sources.static
         self._sources = sources
         self._conditions = conditions
         self._breakers = Breakers(self._store, conditions)
         self._limits = Limits(self._store, conditions.clock)
         self._lines = Lines(self._store, conditions.clock)
         self._gates = Gates([self._lines, self._limits, self._breakers])
-        self._failing = Failing(self._store, conditions, self._disable)
+        self.recipients: Recipients = Recipients(
+            self._store, sources.static, sources.fixed, self._limits, conditions
+        )
+        """Whom it delivers to."""
+        self._failing = Failing(self._store, conditions, self.recipients.disable)
         self._skips = Skips(self._store, conditions.clock, self.tell_attempt)
 
     @property
@@ -117,19 +117,19 @@ class Engine:
 
     def matching(self, audience: Audience) -> Iterator[Subscription]:
         """Gives the subscriptions that get a message, stored and static, as a stream sorted by origin."""
-        return self._together(self._wanting(audience), audience)
+        return self.recipients.matching(audience)
 
     def disabled(self, audience: Audience) -> Iterator[Subscription]:
         """Gives the subscriptions that a message would reach, were they active, sorted by origin."""
-        # A static one that was disabled here is in the store.
-        return self._store.disabled(audience)
+        return self.recipients.disabled(audience)
+
+    def ordered(self, audience: Audience) -> Iterator[Subscription]:
+        """Gives the ordered subscriptions that a message may reach, without asking a callable."""
+        return self.recipients.ordered(audience)
 
     def subscriptions(self, ids: Sequence[UUID], audience: Audience) -> list[Subscription]:
         """Gives those of these subscriptions that are there, active or not, in this order."""
-        found = {one: self._store.find(one) for one in ids}
-        static = self._wanting(audience) if None in found.values() else {}
-        there = (stored or static.get(one) for one, stored in found.items())
-        return [one for one in there if one is not None]
+        return self.recipients.some(ids, audience)
 
     def deliver(self, dispatch: Dispatch, subscriptions: Iterable[Subscription]) -> Iterator[DeliveryRecord]:
         """Makes the first attempt to deliver to each subscription, and gives each result when it is known."""
@@ -168,12 +168,12 @@ class Engine:
         """Attempts deliveries again that are pending, and gives each result when it is known."""
         planned: list[Planned] = []
         for record in records:
-            prepared = self._prepared(record, self.subscription, terms or self.terms(record.event))
+            prepared = self._prepared(record, self.recipients.of, terms or self.terms(record.event))
             if isinstance(prepared, Planned):
                 planned.append(prepared)
             else:
                 yield prepared
-        planned.sort(key=lambda one: _place(one.delivery.subscription))
+        planned.sort(key=lambda one: place_of(one.delivery.subscription))
         yield from self.attempt(planned)
 
     def take(self, delivery_id: UUID, number: int, timeout: float) -> DeliveryRecord | None:
@@ -215,12 +215,6 @@ class Engine:
             self._store.accept([record])
             yield record
         yield from self.skip(self._missing(dispatch))
-
-    def ordered(self, audience: Audience) -> Iterator[Subscription]:
-        """Gives the ordered subscriptions that a message may reach, without asking a callable."""
-        fixed = {one.id: one for one in self._sources.fixed(audience.event) if audience.admits(one)}
-        static = (one for one in fixed.values() if one.ordered_by and self._store.find(one.id) is None)
-        return chain(static, self._store.ordered(audience))
 
     def line_up(self, dispatch: Dispatch, subscriptions: Iterable[Subscription]) -> list[UUID]:
         """Puts the deliveries of a message at the ends of their lines; gives the ids of the new ones."""
@@ -274,7 +268,7 @@ class Engine:
             return self.terms(record.event)
 
         def prepare(record: DeliveryRecord) -> Planned | DeliveryRecord:
-            return self._prepared(record, self.subscription, terms_of(record))
+            return self._prepared(record, self.recipients.of, terms_of(record))
 
         begin = self.clock()
         self._breakers.refresh()
@@ -287,85 +281,11 @@ class Engine:
 
         return self._while_released(one_pass)
 
-    def change_limits(
-        self, subscription_id: UUID, limits: TrafficPolicy, default: Subscription | None = None
-    ) -> Subscription | None:
-        """Gives a subscription other limits. What was put off by those before is due now.
-
-        Args:
-            subscription_id: Which one.
-            limits: What is true from now on.
-            default: What is changed, and then stored, where the store has none of that id.
-
-        Returns:
-            What became of it, or None where there was none.
-        """
-
-        def limited(known: Subscription) -> Subscription:
-            return evolve(known, rate_limit=limits.rate_limit, max_in_flight=limits.max_in_flight)
-
-        changed = self.change(subscription_id, limited, default)
-        if changed is not None:
-            wanted = DeliveryFilter(states=_PENDING, subscription_id=subscription_id)
-            for record in self._store.deliveries(wanted):
-                if record.held in LIMITED and record.next_attempt_at is not None:
-                    self._store.take(record.id, record.next_attempt_at, record.due_at(self.clock()))
-        return changed
-
     def give_up(self, subscription_id: UUID) -> None:
         """Gives up what is open for a subscription that is being removed."""
         wanted = DeliveryFilter(states=_OPEN, subscription_id=subscription_id)
         for record in self._store.deliveries(wanted):
             self._given_up(record)
-
-    def subscription(self, record: DeliveryRecord) -> Subscription | None:
-        """Gives the subscription that a delivery is for, or None where it is there no more."""
-        stored = self._store.find(record.subscription_id)
-        if stored is not None:
-            return stored
-        return self._static_subscription(record)
-
-    def change(
-        self,
-        subscription_id: UUID,
-        change: Callable[[Subscription], Subscription],
-        default: Subscription | None = None,
-        failing_since: datetime | None = None,
-    ) -> Subscription | None:
-        """Changes a subscription in the store, and tells where that disabled or enabled it.
-
-        Args:
-            subscription_id: Which one.
-            change: Gives what becomes of it.
-            default: What is changed, and then stored, where the store has none of that id.
-            failing_since: Since when it has been failing, where that is why it is disabled.
-
-        Returns:
-            What became of it, or None where there was none.
-        """
-        before: list[Subscription] = []
-
-        def noted(known: Subscription) -> Subscription:
-            before.append(known)
-            return change(known)
-
-        changed = self._store.change(subscription_id, noted, default)
-        if changed is not None and _passes_otherwise(before[-1], changed):
-            self._limits.begin_anew(subscription_id)
-        if changed is not None and changed.disabled != before[-1].disabled:
-            self._conditions.log.subscription_switched(changed)
-            if not changed.active:
-                tell_observers(_disabled_notice(changed, failing_since), self._conditions)
-        return changed
-
-    def _wanting(self, audience: Audience) -> dict[UUID, Subscription]:
-        # Settings and events may name the same one.
-        wanting = self._static(audience.event, audience.sender)
-        return {one.id: one for one in wanting if audience.admits(one)}
-
-    def _static_subscription(self, record: DeliveryRecord) -> Subscription | None:
-        static = self._static(record.event, record.sender)
-        return next((one for one in static if one.id == record.subscription_id), None)
 
     def _new(self, dispatch: Dispatch, subscriptions: Iterable[Subscription]) -> Iterator[Planned]:
         """Plans the deliveries of a message, without those that were made when it was sent before."""
@@ -376,7 +296,7 @@ class Engine:
 
     def _missing(self, dispatch: Dispatch) -> Iterator[Planned]:
         """Plans what disabled subscriptions would get."""
-        return self._new(dispatch, self.disabled(dispatch.audience))
+        return self._new(dispatch, self.recipients.disabled(dispatch.audience))
 
     def _in_line(self, planned: Planned) -> Planned:
         """Accepts a delivery that has an order key, so that those after it find it in the store."""
@@ -387,20 +307,13 @@ class Engine:
         self._store.accept([self.lost(known, now + lease_time(planned.terms.timeout))])
         return evolve(planned, known=known)
 
-    def _together(self, static: Mapping[UUID, Subscription], audience: Audience) -> Iterator[Subscription]:
-        # A static subscription that is in the store as well was changed there: the store's word counts.
-        new = [one for one in static.values() if self._store.find(one.id) is None]
-        if not new:
-            return self._store.matching(audience)
-        return heapq.merge(sorted(new, key=_place), self._store.matching(audience), key=_place)
-
     def _accept_and_deliver(self, dispatch: Dispatch) -> Iterator[DeliveryRecord]:
         """Writes all deliveries of a message to the store at once, then claims and attempts them.
 
         Until they are claimed they are leased to this process too, so that none that looks for what is due
         takes its own message from it.
         """
-        static, message_id = self._wanting(dispatch.audience), dispatch.message.id
+        static, message_id = self.recipients.static(dispatch.audience), dispatch.message.id
 
         def find(record: DeliveryRecord) -> Subscription | None:
             return self._store.find(record.subscription_id) or static.get(record.subscription_id)
@@ -412,7 +325,7 @@ class Engine:
         def terms_of(_: DeliveryRecord) -> Terms:
             return dispatch.terms
 
-        accepted = self._accepted(dispatch, self._together(static, dispatch.audience))
+        accepted = self._accepted(dispatch, self.recipients.together(static, dispatch.audience))
         yield from self._skips.accept_with(accepted, self._missing(dispatch), message_id)
         claims = self._claims(lambda claim: self._store.claim_new(message_id, PAGE, claim), terms_of)
         yield from self._attempt_claimed(claims, prepare, terms_of)
@@ -531,7 +444,7 @@ class Engine:
             # It has ended even where that cannot be kept: others wait for its place.
             self._gates.settled(record)
         if record.last.outcome.reason is Reason.GONE:
-            self._disable(record, subscription, f"answered 410 (gone) to {record.event}")
+            self.recipients.disable(record, subscription, f"answered 410 (gone) to {record.event}")
         elif record.last.receiver_failed:
             self._failing.check(record, subscription)
 
@@ -542,38 +455,6 @@ class Engine:
             # What happened is told even where it cannot be kept.
             self.tell_attempt(record)
 
-    def _disable(
-        self, record: DeliveryRecord, sent_to: Subscription, why: str, failing_since: datetime | None = None
-    ) -> None:
-        def off(known: Subscription) -> Subscription:
-            # Whoever disabled it before has said why.
-            return evolve(known, disabled=why) if known.active else known
-
-        if self.change(sent_to.id, off, failing_since=failing_since) is not None:
-            return
-        try:
-            static = self._static_subscription(record)
-        except ConfigurationError:
-            static = sent_to  # The callable that gave it broke since.
-        self.change(sent_to.id, off, static, failing_since=failing_since)
-
-
-def _passes_otherwise(before: Subscription, after: Subscription) -> bool:
-    """Tells whether what is known of the traffic of a subscription says no more when others may go."""
-    if limits_of(before) != limits_of(after):
-        return True
-    return after.active and not before.active and limits_of(after) is not None
-
-
-def _disabled_notice(subscription: Subscription, failing_since: datetime | None) -> SubscriptionNotice:
-    return SubscriptionNotice(
-        subscription_id=subscription.id,
-        origin=str(subscription.url.origin),
-        owner=subscription.owner,
-        failing_since=failing_since,
-        disabled=subscription.disabled,
-    )
-
 
 def _owed(planned: Planned, now: datetime, reason: Reason, why: str = "") -> DeliveryRecord:
     """Gives what is to be kept of a delivery before its first attempt. It is due at once."""
@@ -582,7 +463,3 @@ def _owed(planned: Planned, now: datetime, reason: Reason, why: str = "") -> Del
     outcome = Outcome(OutcomeKind.RETRY, reason, now)
     attempt = Attempt(number=0, started_at=now, duration=0.0, outcome=outcome, detail=why)
     return DeliveryRecord.of(planned.delivery, attempt)
-
-
-def _place(subscription: Subscription) -> tuple[Origin, int]:
-    return subscription.url.origin, subscription.id.int

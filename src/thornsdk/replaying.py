@@ -50,7 +50,7 @@ class Replays:
         Raises:
             NotFound: If its subscription is not there or disabled.
         """
-        subscription = self._engine.subscription(record)
+        subscription = self._engine.recipients.of(record)
         if subscription is None or not subscription.active:
             raise NotFound(
                 f"the subscription of the delivery, {record.subscription_id}, is removed or disabled"
@@ -68,7 +68,7 @@ class Replays:
 
         def prepare(record: DeliveryRecord) -> Planned | DeliveryRecord | None:
             try:
-                subscription = self._engine.subscription(record)
+                subscription = self._engine.recipients.of(record)
                 if subscription is not None and subscription.active:
                     if _waits_in_line(record, subscription, new_ids=new_ids):
                         in_line.append((record.accepted_at or begin, record.id))

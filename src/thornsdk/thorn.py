@@ -457,7 +457,7 @@ class Thorn:
         """
         limits = TrafficPolicy(as_rate_limit(rate_limit), max_in_flight)
         self._open_store()
-        changed = self._engine.change_limits(subscription_id, limits, self._fixed(subscription_id))
+        changed = self._engine.recipients.change_limits(subscription_id, limits, self._fixed(subscription_id))
         return self._found(subscription_id, changed)
 
     def subscriptions(self) -> Iterator[Subscription]:
@@ -825,7 +825,7 @@ class Thorn:
 
     def _change(self, subscription_id: UUID, change: Callable[[Subscription], Subscription]) -> Subscription:
         self._open_store()
-        changed = self._engine.change(subscription_id, change, self._fixed(subscription_id))
+        changed = self._engine.recipients.change(subscription_id, change, self._fixed(subscription_id))
         return self._found(subscription_id, changed)
 
     def _found(self, subscription_id: UUID, changed: Subscription | None) -> Subscription:

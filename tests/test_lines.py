@@ -687,3 +687,40 @@ def test_processes_side_by_side_keep_the_order_whatever_fails(
         left = list(shops[0].thorn.deliveries(DeliveryState.PENDING))
         failed = {one.order_key for one in shops[0].thorn.deliveries(DeliveryState.FAILED)}
         assert {one.order_key for one in left} <= (failed if when_failed == "stop" else set())
+
+
+SENDERS = range(3)
+SENT_AT_ONCE = [f"{key}{sender}{number}" for sender in SENDERS for number in range(4) for key in "ab"]
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+@settings(max_examples=10, deadline=None)
+@given(
+    script=st.fixed_dictionaries(
+        {name: st.lists(st.sampled_from([200, 500]), max_size=3) for name in SENT_AT_ONCE}
+    )
+)
+def test_what_each_of_several_senders_sends_in_turn_arrives_in_turn(
+    kind: str, script: dict[str, list[int]]
+) -> None:
+    clock, receiver = FakeClock(), Receiver(script)
+    with TemporaryDirectory() as folder, ExitStack() as stack:
+        store: Store = MemoryStore() if kind == "memory" else SqliteStore(Path(folder) / "thorn.db")
+        shops = [Shop(store, clock, receiver, retry_schedule=[0, 0, 0]) for _ in SENDERS]
+        for one in shops:
+            stack.enter_context(one.thorn)
+        shops[0].subscribe()
+
+        def send_and_run(sender: int) -> None:
+            names = [name for name in SENT_AT_ONCE if name[1] == str(sender)]
+            for number in range(0, len(names), 4):
+                shops[sender].send(*names[number : number + 4])
+                shops[sender].run_due()
+
+        with ThreadPoolExecutor(len(SENDERS)) as pool:
+            list(pool.map(send_and_run, SENDERS))
+        for _ in range(3):
+            shops[0].run_due(after=HOUR)
+        for sender in map(str, SENDERS):
+            assert_in_order([name[0] + name[2:] for name in receiver.came if name[1] == sender])
+        assert set(receiver.came) == set(SENT_AT_ONCE)

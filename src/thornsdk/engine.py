@@ -434,7 +434,9 @@ class Engine:
             self._put_back(record)
         if hold.reason is Reason.OUT_OF_TURN:
             return self._lines.look_again(planned, record)
-        self._failing.check(record, planned.delivery.subscription)
+        if hold.reason is Reason.ORIGIN_PAUSED:
+            # No attempt is made that would show for how long the subscription has been failing.
+            self._failing.check(record, planned.delivery.subscription)
         return record
 
     def _settled(self, record: DeliveryRecord, subscription: Subscription) -> None:

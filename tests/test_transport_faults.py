@@ -275,6 +275,23 @@ def test_no_query_string_is_logged_where_all_goes_well(
     assert "hidden" not in caplog.text
 
 
+@pytest.mark.parametrize(
+    "cut",
+    [b"HTTP/1.1 200 OK\r\nX-A: b\r\n ", b"HTTP/1.1 200 OK\r\nX-A: b", b"HTTP/1.1 20", b"HTTP/1.1 200 OK\r\n"],
+)
+def test_an_answer_that_is_cut_leaves_nothing_for_that_of_another_receiver(
+    cut: bytes, listen: Listen, endpoint: Endpoint, transport: Transport
+) -> None:
+    def serve(sock: socket.socket) -> None:
+        read_request(sock)
+        sock.sendall(b"HTTP/1.1 200 " + cut)
+
+    bad = request_to(listen(serve).url)
+    for _ in range(3):
+        assert reason(transport, bad) in {Reason.CONNECTION_LOST, Reason.PROTOCOL_ERROR}
+        assert transport.send(request_to(endpoint.url)).status == 200
+
+
 def test_a_reset_is_a_lost_connection(listen: Listen, transport: Transport) -> None:
     assert reason(transport, request_to(listen(resets_hard).url)) is Reason.CONNECTION_LOST
 

@@ -211,7 +211,11 @@ class Loop:
             self._multi.remove_handle(curl)
         del self._active[curl]
         self._learn(transfer.request, exchange.result, http2=transfer.spoke_http2)
-        self._idle.setdefault(transfer.certificate, []).append(transfer)
+        if result is Transfer.succeeded and isinstance(exchange.result, Response):
+            self._idle.setdefault(transfer.certificate, []).append(transfer)
+        else:
+            # libcurl keeps what it has read of a line, and would put it before the next receiver's answer.
+            transfer.curl.close()
         return exchange
 
     def _learn(self, request: Request, result: Response | TransportError, *, http2: bool) -> None:

@@ -374,6 +374,18 @@ def test_where_a_later_gate_breaks_the_place_is_free(clock: FakeClock) -> None:
     assert (house.requests, house.traffic.in_flight) == (0, ())
 
 
+def test_where_an_earlier_gate_breaks_over_an_end_the_place_is_free(clock: FakeClock) -> None:
+    class Broken(MemoryStore):
+        def next_in_line(self, delivery_id: UUID) -> DeliveryRecord | None:
+            raise StoreError("locked")
+
+    house = House(Broken(), clock)
+    house.store.put([limited(max_in_flight=1, ordered_by="order")])
+    with pytest.raises(StoreError, match="locked"):
+        house.event.send({"order": 7})
+    assert (house.requests, house.traffic.in_flight) == (1, ())
+
+
 def test_a_process_that_dies_with_places_leaves_them_to_others_in_time(
     tmp_path: Path, clock: FakeClock
 ) -> None:

@@ -1,6 +1,7 @@
 """Gates: what a delivery has to pass before it is attempted, or else is held back."""
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from datetime import datetime
 from typing import Protocol
 
@@ -65,8 +66,10 @@ class Gates:
 
     def settled(self, record: DeliveryRecord) -> None:
         """Tells all gates what came of an attempt."""
-        for gate in self._gates:
-            gate.settled(record)
+        with ExitStack() as stack:
+            # Each is told, even where one before it breaks: otherwise its place would stay taken.
+            for gate in reversed(self._gates):
+                stack.callback(gate.settled, record)
 
     def _take_back(self, planned: Planned, number: int) -> None:
         for passed in self._gates[:number]:

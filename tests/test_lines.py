@@ -23,6 +23,7 @@ from support.stages import (
     NOW,
     CountingSerializer,
     ProgrammedTransport,
+    RecordingObserver,
     RecordingTransport,
     TimedTransport,
     answered,
@@ -419,6 +420,28 @@ def test_a_process_that_died_over_an_attempt_lets_none_pass_before_its_lease_is_
     assert shop.send("a3")[0].outcomes.retry == 1
     assert shop.run_due(after=MINUTE).delivered == 2
     assert shop.receiver.came == ["a1", "a2", "a2", "a3"]
+
+
+def test_an_attempt_that_was_lost_is_told_once_however_often_its_delivery_waits(
+    clock: FakeClock, receiver: Receiver
+) -> None:
+    receiver.script["a1"] = [500] * 9
+    observer = RecordingObserver()
+    pipeline = make_pipeline([TimedTransport(receiver, clock)], observers=[observer])
+    with Thorn(pipeline=pipeline, clock=clock, retry_schedule=[MINUTE] * 9, breaker_failures=0) as thorn:
+        thorn.subscribe("order.*", URL, ordered_by="order")
+        changed = thorn.event("order.changed")
+        for name in ("a1", "a2"):
+            changed.send({"order": "a", "name": name})
+        clock.advance(HOUR)
+        lost_at = clock.now + timedelta(seconds=MINUTE)
+        store, deliverer = thorn.deliverer.store, thorn.deliverer
+        assert len(store.claim_due(clock.now, 2, lambda one: deliverer.lost(one, lost_at))) == 2
+        for _ in range(3):
+            clock.advance(2 * MINUTE)
+            thorn.run_due()
+    lost = [one.id for one in observer.records if one.last.outcome.reason is Reason.WORKER_LOST]
+    assert len(lost) == len(set(lost)) == 2
 
 
 class Overtaken(MemoryStore):

@@ -387,8 +387,9 @@ class Engine:
         if subscription is None and self._sources.terms(record.event) is None:
             # The subscriber may be one of an event that another process declares: it is not ours to end.
             return self._left(record, "its subscription and event are not known here")
-        if record.last.outcome.reason is Reason.WORKER_LOST:
-            self.tell_attempt(record)  # Who made that attempt did not live to tell it.
+        if record.last.outcome.reason is Reason.WORKER_LOST and record.held is None:
+            # Who made that attempt did not live to tell it. Of one that was held back since, it was told.
+            self.tell_attempt(record)
         if subscription is None or not subscription.active:
             return self._given_up(record)
         return plan_again(record, subscription, terms)

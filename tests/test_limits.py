@@ -42,7 +42,7 @@ from thornsdk import (
     Thorn,
     Traffic,
 )
-from thornsdk.errors import InvalidValue, NotFound, StoreError, TransportError
+from thornsdk.errors import InvalidValue, NotFound, StoreDamaged, StoreError, TransportError
 from thornsdk.limits import Limits
 from thornsdk.turns import InTurn
 from thornsdk_plugins.memory import MemoryStore
@@ -78,6 +78,7 @@ class House:
         self.store = store
         self.began: list[datetime] = []
         self.slept: list[float] = []
+        self.before_waking: Callable[[], object] = lambda: None
         self.transport = transport(self._answer, clock)
         self.thorn = Thorn(
             pipeline=make_pipeline([self.transport], store=store, signers=[signer or RecordingSigner()]),
@@ -96,6 +97,7 @@ class House:
     def _sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
         self.clock.advance(seconds)
+        self.before_waking()
 
     def send(self, times: int = 1) -> list[DeliveryRecord]:
         """Sends so many messages, and gives those that were not delivered."""
@@ -490,10 +492,55 @@ def test_no_more_replays_are_read_than_may_wait(clock: FakeClock) -> None:
             yield Planned(delivery=delivery, number=2, terms=TERMS)
 
     engine = house.thorn._engine
-    in_turn = InTurn(planned(), Limits(house.store, clock), engine._conditions)
+    in_turn = InTurn(planned(), Limits(house.store, clock), engine._conditions, lambda one: one)
     assert (len(list(in_turn)), read, in_turn.ended) == (1, 101, False)
     in_turn.wait()
     assert (len(list(in_turn)), read, in_turn.ended) == (1, 102, False)
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_replay_that_waits_is_not_sent_to_a_subscription_that_is_switched_off_meanwhile(
+    gone: bool, store: Store, clock: FakeClock
+) -> None:
+    house = House(store, clock)
+    failed(house, 5)
+    house.thorn.set_limits(KEY, rate_limit=RateLimit(per_second=0.5, burst=1))
+    house.before_waking = lambda: house.store.remove(KEY) if gone else house.thorn.disable(KEY)
+    outcomes = house.thorn.replay_all(FAILED)
+    assert (outcomes.delivered, outcomes.failed) == (1, 4)
+    assert {one.last.outcome.reason for one in outcomes.problems} == {Reason.UNSUBSCRIBED}
+    assert {one.last.outcome.reason for one in house.in_state(DeliveryState.FAILED)} == {Reason.REDIRECT}
+    assert house.traffic.in_flight == ()
+
+
+def test_a_replay_that_waits_for_a_subscription_that_cannot_be_read_any_more_is_not_sent(
+    clock: FakeClock,
+) -> None:
+    class Damaged(MemoryStore):
+        damaged = False
+
+        def find(self, subscription_id: UUID) -> Subscription | None:
+            if self.damaged:
+                raise StoreDamaged("a row cannot be read")
+            return super().find(subscription_id)
+
+    store = Damaged()
+    house = House(store, clock)
+    failed(house, 2)
+    house.thorn.set_limits(KEY, rate_limit=RateLimit(per_second=0.5, burst=1))
+    house.before_waking = lambda: setattr(store, "damaged", True)
+    (problem,) = house.thorn.replay_all(FAILED).problems
+    assert "its subscription was switched off (a row cannot be read)" in problem.last.detail
+
+
+def test_a_replay_that_waits_goes_where_its_subscription_points_by_then(clock: FakeClock) -> None:
+    house = House(MemoryStore(), clock)
+    failed(house, 2)
+    house.thorn.set_limits(KEY, rate_limit=RateLimit(per_second=0.5, burst=1))
+    moved = make_subscription(KEY.int, url="https://moved.example/")
+    house.before_waking = lambda: house.store.put([moved])
+    assert house.thorn.replay_all(FAILED).delivered == 2
+    assert house.transport.requests[-1].url.host == "moved.example"
 
 
 def test_one_replay_waits_for_its_turn(store: Store, clock: FakeClock) -> None:

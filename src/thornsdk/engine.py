@@ -151,12 +151,26 @@ class Engine:
     def attempt_anyway(self, planned: Iterable[Planned]) -> Iterator[DeliveryRecord]:
         """Attempts each delivery, though its origin may be paused: somebody has asked for it.
 
-        What its subscription limits waits here for its turn.
+        What its subscription limits waits here for its turn. If it is removed or disabled by then, nothing is
+        sent; in the store, the delivery stays as it was.
         """
-        in_turn = InTurn(planned, self._limits, self._conditions)
+        in_turn = InTurn(planned, self._limits, self._conditions, self._as_it_is_now)
         while not in_turn.ended:
-            yield from Run(self._conditions, self._settled).attempt(in_turn)
+            yield from Run(self._conditions, self._settled, self._refused).attempt(in_turn)
             in_turn.wait()
+
+    def refuse(self, record: DeliveryRecord, reason: Reason, why: str) -> DeliveryRecord:
+        """Tells of a delivery that it is not replayed, and gives it as failed; the store is told nothing."""
+        attempt = Attempt(
+            number=record.last.number,
+            started_at=self.clock(),
+            duration=0.0,
+            outcome=Outcome(OutcomeKind.FAILED, reason),
+            detail=f"it was not replayed: {why}",
+        )
+        refused = evolve(record, last=attempt)
+        self.tell_attempt(refused)
+        return refused
 
     def skip(self, planned: Iterable[Planned]) -> Iterator[DeliveryRecord]:
         """Puts deliveries to disabled subscriptions into the store as cancelled, and gives each."""
@@ -421,6 +435,28 @@ class Engine:
         self._keep(settled)
         return settled
 
+    def _as_it_is_now(self, planned: Planned) -> Planned:
+        """Gives a delivery that has waited, its subscription as it is now: disabled, where it is gone."""
+        if planned.known is None:
+            return planned
+        delivery = planned.delivery
+        try:
+            found = self.recipients.of(planned.known)
+        except (ConfigurationError, StoreDamaged) as exc:
+            return evolve(
+                planned, delivery=evolve(delivery, subscription=_off(delivery.subscription, str(exc)))
+            )
+        now = found or _off(delivery.subscription, "removed")
+        return evolve(planned, delivery=evolve(delivery, subscription=now))
+
+    def _refused(self, planned: Planned) -> DeliveryRecord | None:
+        """Refuses a replay whose subscription was disabled while it waited for its turn."""
+        subscription, known = planned.delivery.subscription, planned.known
+        if known is None or subscription.active:
+            return None
+        why = f"while it waited, its subscription was switched off ({subscription.disabled})"
+        return self.refuse(known, Reason.UNSUBSCRIBED, why)
+
     def _held(self, planned: Planned) -> DeliveryRecord | None:
         """Holds a delivery back that does not pass the gates, and gives what is then known of it."""
         if planned.problem is not None:
@@ -457,6 +493,10 @@ class Engine:
         finally:
             # What happened is told even where it cannot be kept.
             self.tell_attempt(record)
+
+
+def _off(subscription: Subscription, why: str) -> Subscription:
+    return evolve(subscription, disabled=why)
 
 
 def _owed(planned: Planned, now: datetime, reason: Reason, why: str = "") -> DeliveryRecord:

@@ -75,8 +75,8 @@ class Replays:
                         return None
                     return self._plan(record, subscription, new_id=new_ids)
             except (ConfigurationError, StoreDamaged) as exc:
-                return self._refused(record, Reason.STAGE_FAILED, str(exc))
-            return self._refused(
+                return self._engine.refuse(record, Reason.STAGE_FAILED, str(exc))
+            return self._engine.refuse(
                 record, Reason.UNSUBSCRIBED, "the subscription is removed, disabled or not known here"
             )
 
@@ -114,18 +114,6 @@ class Replays:
         # It stays the last that counts, though others came after it.
         numbers = [one.number for one in self._engine.store.attempts(record.id)]
         return max(numbers, default=record.last.number)
-
-    def _refused(self, record: DeliveryRecord, reason: Reason, why: str) -> DeliveryRecord:
-        attempt = Attempt(
-            number=record.last.number,
-            started_at=self._engine.clock(),
-            duration=0.0,
-            outcome=Outcome(OutcomeKind.FAILED, reason),
-            detail=f"it was not replayed: {why}",
-        )
-        refused = evolve(record, last=attempt)
-        self._engine.tell_attempt(refused)
-        return refused
 
 
 def _waits_in_line(record: DeliveryRecord, subscription: Subscription, *, new_ids: bool) -> bool:

@@ -1,7 +1,7 @@
 """Deliveries that must be attempted in this pass, and wait in it for their turn."""
 
 import heapq
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from itertools import count
 from typing import Final
@@ -33,12 +33,21 @@ class InTurn(Iterator[Planned]):
         planned: What is to be attempted.
         limits: Says what has to wait.
         conditions: The clock, and what waits.
+        look_again: Gives what has waited, as its subscription is now. One that is disabled by then asks no
+            more, and is given.
     """
 
-    def __init__(self, planned: Iterable[Planned], limits: Limits, conditions: Conditions) -> None:
+    def __init__(
+        self,
+        planned: Iterable[Planned],
+        limits: Limits,
+        conditions: Conditions,
+        look_again: Callable[[Planned], Planned],
+    ) -> None:
         self._planned = iter(planned)
         self._limits = limits
         self._conditions = conditions
+        self._look_again = look_again
         self._waiting: list[_Waiting] = []
         self._number = count()
         self._read_to_the_end = False
@@ -57,7 +66,7 @@ class InTurn(Iterator[Planned]):
     def __next__(self) -> Planned:
         while (one := self._next()) is not None:
             planned, has_waited = one
-            if planned.problem is not None:
+            if planned.problem is not None or not planned.delivery.subscription.active:
                 return planned  # It fails without a request.
             hold = self._limits.ask(planned, has_waited=has_waited)
             if hold is None:
@@ -68,7 +77,7 @@ class InTurn(Iterator[Planned]):
     def _next(self) -> tuple[Planned, bool] | None:
         """Gives the next that may ask, and whether it has waited."""
         if self._waiting and self._waiting[0].until <= self._conditions.clock():
-            return heapq.heappop(self._waiting).planned, True
+            return self._look_again(heapq.heappop(self._waiting).planned), True
         if self._read_to_the_end or len(self._waiting) >= _MOST:
             return None
         planned = next(self._planned, None)

@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections import defaultdict
+from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -19,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conftest import FakeClock
+from support.records import delivery
 from support.stages import (
     NOW,
     CountingSerializer,
@@ -663,6 +664,36 @@ def test_what_stops_a_line_is_not_pruned_while_others_wait(shop: Shop) -> None:
     shop.thorn.replay(shop.record("a1").id)
     shop.run_due()
     assert shop.thorn.prune(keep=0).delivered == 2
+
+
+def test_what_a_line_skips_is_pruned_though_others_wait(shop: Shop) -> None:
+    shop.receiver.script |= {"a1": [500, 500], "a2": [500]}
+    shop.subscribe(when_failed="skip")
+    shop.send("a1", "a2")
+    shop.run_due(after=MINUTE)
+    assert shop.record("a2").state is DeliveryState.PENDING
+    assert shop.thorn.prune(keep=0).failed == 1
+    assert shop.run_due(after=MINUTE).delivered == 1
+
+
+def test_what_is_dropped_of_a_long_line_in_memory_is_found_at_once() -> None:
+    count = 300
+    store, subscription = MemoryStore(limit=count), make_subscription(1, ordered_by="order")
+    failed = [evolve(delivery(OutcomeKind.FAILED), order_key="a") for _ in range(count)]
+    behind = evolve(delivery(due=NOW), order_key="a")
+    line = [evolve(one, subscription_id=subscription.id) for one in (*failed, behind)]
+    store.accept(line)
+    looks = 0
+
+    class Looked(OrderedDict[UUID, DeliveryRecord]):
+        def __contains__(self, key: object) -> bool:
+            nonlocal looks
+            looks += 1
+            return super().__contains__(key)
+
+    store._open = Looked(store._open)
+    store.record(delivery())
+    assert looks <= 2 * count
 
 
 # Whatever happens

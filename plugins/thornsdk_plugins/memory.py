@@ -31,6 +31,7 @@ from thornsdk import (
     Store,
     Subscription,
     Traffic,
+    WhenFailed,
     hookimpl,
 )
 
@@ -337,9 +338,13 @@ class MemoryStore:
 
     def _holds_up(self, delivery: DeliveryRecord) -> bool:
         """Tells whether a delivery that has ended is in the way of others of its line."""
-        return delivery.state in _IN_THE_WAY and any(
-            one in self._open for one in self._lines.after(delivery.id)
-        )
+        if delivery.state not in _IN_THE_WAY or delivery.order_key is None:
+            return False
+        subscription = self._subscriptions.get(delivery.subscription_id)
+        if subscription is not None and subscription.when_failed is WhenFailed.SKIP:
+            return False
+        # Mostly, those that wait are at the end.
+        return any(one in self._open for one in self._lines.after(delivery.id, last_first=True))
 
     def _claim(
         self, known: list[DeliveryRecord], claim: Callable[[DeliveryRecord], DeliveryRecord]
@@ -417,12 +422,13 @@ class _Lines:
             place, line = self._places[delivery_id]
             yield from (one for _, one in takewhile(place.__gt__, self._in_the_way.get(line, ())))
 
-    def after(self, delivery_id: UUID) -> Iterator[UUID]:
-        """Gives those in whose way a delivery may be, the first one first."""
+    def after(self, delivery_id: UUID, *, last_first: bool = False) -> Iterator[UUID]:
+        """Gives those in whose way a delivery may be, the first one first, or the last one."""
         if delivery_id in self._places:
             place, line = self._places[delivery_id]
             found = self._in_the_way.get(line, [])
-            yield from (found[number][1] for number in range(bisect_left(found, (place[0] + 1,)), len(found)))
+            numbers = range(bisect_left(found, (place[0] + 1,)), len(found))
+            yield from (found[number][1] for number in (reversed(numbers) if last_first else numbers))
 
     def _leave(self, place: _Place, line: _Line) -> None:
         found = self._in_the_way.get(line, [])

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TypeAlias, cast
 
-from thornsdk import DeliveryState, Pruned
+from thornsdk import DeliveryState, Pruned, WhenFailed
 from thornsdk_plugins.sqlite import counting
 from thornsdk_plugins.sqlite.database import Database
 from thornsdk_plugins.sqlite.rows import Row, moment
@@ -26,15 +26,18 @@ _OLDEST = """
     FROM deliveries INDEXED BY deliveries_by_state
     WHERE state = ? AND (attempted_at, seq) <= (?, ?) {condition} ORDER BY attempted_at, seq LIMIT ?
 """
-# What would stop others of its line no more, if it were gone.
-_NOBODY_BEHIND = """
-    AND (order_key IS NULL OR NOT EXISTS (
+# What would stop others of its line no more, if it were gone. Where they skip it, it stops none.
+_NOBODY_BEHIND = f"""
+    AND (order_key IS NULL OR EXISTS (
+        SELECT 1 FROM subscriptions WHERE id = deliveries.subscription_id
+        AND when_failed = '{WhenFailed.SKIP.value}'
+    ) OR NOT EXISTS (
         SELECT 1 FROM deliveries AS behind INDEXED BY deliveries_in_line
         WHERE behind.subscription_id = deliveries.subscription_id AND behind.order_key = deliveries.order_key
         AND behind.state IN ('pending', 'leased') AND behind.state NOT IN ('delivered', 'cancelled')
         AND behind.seq > deliveries.seq
     ))
-"""
+"""  # noqa: S608 - the word is ours
 _IN_THE_WAY = frozenset({DeliveryState.FAILED, DeliveryState.BLOCKED})
 _FIRST_BEYOND = """
     SELECT attempted_at, seq FROM deliveries INDEXED BY {index} WHERE state IN ({states})

@@ -1016,6 +1016,34 @@ def test_messages_arrive_in_the_order_in_which_they_were_sent_whichever_a_worker
     assert len(endpoint.seen) == 4
 
 
+def test_the_next_in_line_is_called_on_the_terms_on_which_it_was_sent(
+    endpoint: Endpoint, open_worker: OpenWorker
+) -> None:
+    worker = open_worker(endpoint)
+    worker.thorn.subscribe("order.*", endpoint.url, ordered_by="order")
+    first, second = [one for message in sent(worker, A1, A2) for one in worker.do(message)]
+    worker.do(second)
+    (called,) = worker.do(first)
+    assert called.document["terms"] == second.document["terms"]
+    assert called.document["terms"] is not None
+    assert called.document["needs"] == second.document["needs"]
+
+
+def test_the_next_in_line_of_another_event_is_called_on_the_terms_of_the_worker(
+    endpoint: Endpoint, open_worker: OpenWorker
+) -> None:
+    worker = open_worker(endpoint)
+    worker.thorn.subscribe("order.*", endpoint.url, ordered_by="order")
+    (one,) = sent(worker, A1)
+    worker.thorn.event("order.changed").send(A2)
+    (other,) = worker.published()
+    (first,), (second,) = worker.do(one), worker.do(other)
+    worker.do(second)
+    (called,) = worker.do(first)
+    assert called.document["terms"] is None
+    assert called.document["needs"]["event"] == ""
+
+
 def test_the_next_in_line_is_not_called_while_the_one_before_is_tried_again(
     flaky: Endpoint, open_worker: OpenWorker, clock: FakeClock
 ) -> None:

@@ -297,11 +297,11 @@ class Work:
 
     def _follow_up(self, record: DeliveryRecord, terms: Terms, needs: Needs) -> None:
         """Publishes the next attempt of a delivery, if there is to be one; else that of the next in line."""
-        if record.kind is not OutcomeKind.RETRY:
-            self._call_next(record)
-            return
         # From here on it is the worker's store that knows of it.
         needs = evolve(needs, event=record.event, store=self._store)
+        if record.kind is not OutcomeKind.RETRY:
+            self._call_next(record, terms, needs)
+            return
         if not self.shares_its_store:
             self._outgoing.retry(Retry(record=record, terms=terms, needs=needs))
             return
@@ -313,14 +313,20 @@ class Work:
             # The store knows when it is due: a sweep will find it.
             self._tell_held(RESUME, exc)
 
-    def _call_next(self, ended: DeliveryRecord) -> None:
-        """Publishes the attempt of the next in line, where its turn has come."""
+    def _call_next(self, ended: DeliveryRecord, terms: Terms, needs: Needs) -> None:
+        """Publishes the attempt of the next in line, where its turn has come.
+
+        It goes on the same terms where it is of the same event, else on those of the worker.
+        """
         if ended.order_key is None:
             return
         try:
             following = self._deliverer.store.next_in_line(ended.id)
             if following is not None and following.lease is None and due_at(following) <= self._now():
-                self._publish_from_store([following], None, Needs(store=self._store))
+                same = following.event == ended.event
+                self._publish_from_store(
+                    [following], terms if same else None, needs if same else Needs(store=self._store)
+                )
         except ThornError as exc:
             # The store knows that it is due: a sweep will find it.
             self._tell_held(RESUME, exc)

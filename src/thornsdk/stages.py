@@ -345,8 +345,8 @@ class Store(Protocol):
         """Removes deliveries that have ended, their attempts, and bodies that no delivery needs any more.
 
         What is pending or leased is never removed, and nothing that failed or was blocked while others of its
-        line still wait behind it. It removes few at a time, so that senders are never locked out for long.
-        What it removes stays counted, as `counts` gives it.
+        line still wait behind it, unless its subscription skips what failed. It removes few at a time, so
+        that senders are never locked out for long. What it removes stays counted, as `counts` gives it.
 
         Args:
             before: Those whose latest attempt began before this moment.

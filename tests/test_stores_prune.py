@@ -118,6 +118,19 @@ def test_more_than_fit_into_a_transaction_are_removed_a_few_at_a_time(sqlite: Sq
     assert waits == [1.0]
 
 
+def test_what_stays_is_passed_over_a_few_at_a_time(sqlite: SqliteStore) -> None:
+    stops = [evolve(delivery(OutcomeKind.FAILED), order_key="a") for _ in range(PAGE)]
+    behind = [evolve(delivery(due=NOW), order_key="a", subscription_id=one.subscription_id) for one in stops]
+    goes = delivery(OutcomeKind.FAILED)
+    sqlite.accept([*stops, *behind, goes])
+    waits: list[float] = []
+    seconds = iter(range(100))
+    pruning = Pruning(sqlite._database, sleep=waits.append, timer=lambda: next(seconds))
+    assert pruning.prune(None, keep=0).total == 1
+    assert waits == [1.0]
+    assert sqlite.delivery(goes.id) is None
+
+
 def test_deliveries_can_be_recorded_while_others_are_pruned(sqlite: SqliteStore) -> None:
     sqlite.accept(delivery() for _ in range(2 * PAGE))
     new = [ended(1) for _ in range(50)]

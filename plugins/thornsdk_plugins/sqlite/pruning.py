@@ -12,23 +12,27 @@ from thornsdk_plugins.sqlite.database import Database
 from thornsdk_plugins.sqlite.rows import Row, moment
 
 PAGE = 500
-"""How many deliveries are removed in one transaction."""
+"""How many deliveries are looked at, and removed, in one transaction at most."""
 
 _Place: TypeAlias = tuple[str, int]
 """Where a delivery stands in the order of latest attempts."""
 _NONE: _Place = ("", 0)
 
-_GROUP = 3
-"""Where in a row of the oldest that begins by which they are counted."""
+_GROUP = slice(3, 7)
+"""Where in a row of the oldest stands what they are counted by."""
+_PLACE = slice(7, 9)
+_GOES = 9
 _ENDED = tuple(state for state in DeliveryState if state.has_ended)
 _OLDEST = """
-    SELECT id, message_id, content_type, subscription_id, substr(attempted_at, 1, 10), event, state
+    SELECT id, message_id, content_type, subscription_id, substr(attempted_at, 1, 10), event, state,
+    attempted_at, seq, {goes}
     FROM deliveries INDEXED BY deliveries_by_state
-    WHERE state = ? AND (attempted_at, seq) <= (?, ?) {condition} ORDER BY attempted_at, seq LIMIT ?
+    WHERE state = ? AND (attempted_at, seq) > (?, ?) AND (attempted_at, seq) <= (?, ?)
+    ORDER BY attempted_at, seq LIMIT ?
 """
 # What would stop others of its line no more, if it were gone. Where they skip it, it stops none.
 _NOBODY_BEHIND = f"""
-    AND (order_key IS NULL OR EXISTS (
+    (order_key IS NULL OR EXISTS (
         SELECT 1 FROM subscriptions WHERE id = deliveries.subscription_id
         AND when_failed = '{WhenFailed.SKIP.value}'
     ) OR NOT EXISTS (
@@ -93,17 +97,20 @@ class Pruning:
 
     def _remove(self, state: DeliveryState, last: _Place) -> int:
         """Removes those in a state up to the last one, in the order of their latest attempts."""
-        oldest = _OLDEST.format(condition=_NOBODY_BEHIND if state in _IN_THE_WAY else "")
-        total = 0
+        oldest = _OLDEST.format(goes=_NOBODY_BEHIND if state in _IN_THE_WAY else "1")
+        total, after = 0, _NONE
         while True:
             begun = self._timer()
             with self._database.transaction() as connection:
-                page = connection.execute(oldest, (state, *last, PAGE)).fetchall()
-                delete(connection, page)
-                counting.add(connection, [tuple(row[_GROUP:]) for row in page])
-            total += len(page)
+                page = connection.execute(oldest, (state, *after, *last, PAGE)).fetchall()
+                gone = [row for row in page if row[_GOES]]
+                delete(connection, gone)
+                counting.add(connection, [tuple(row[_GROUP]) for row in gone])
+            total += len(gone)
             if len(page) < PAGE:
                 return total
+            # What stays is not looked at again, however much that is.
+            after = page[-1][_PLACE]
             # Who waits for the lock asks for it now and then, and would rarely meet it free.
             self._sleep(self._timer() - begun)
 

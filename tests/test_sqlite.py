@@ -34,6 +34,7 @@ from thornsdk.errors import (
     StoreFull,
 )
 from thornsdk_plugins.sqlite import SqliteStore, database
+from thornsdk_plugins.sqlite.database import Database
 from thornsdk_plugins.sqlite.schema import APPLICATION_ID, TABLES, VERSION
 
 EVENT = Audience(event="order.created")
@@ -263,6 +264,16 @@ def test_a_lock_that_is_held_too_long_is_told_and_nothing_is_written(
     store.put([subscription()])
 
 
+def test_a_store_is_opened_and_read_while_another_process_holds_the_lock(path: Path, start: Start) -> None:
+    process = start(path, _LOCKS)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "locked\n"
+    with closing(SqliteStore(path, busy_seconds=0.1)) as store:
+        assert list(store.subscriptions()) == []
+        assert list(store.counts()) == []
+    finish(process)
+
+
 def test_a_file_that_another_program_locks_whole_is_told(path: Path) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("CREATE TABLE bookmarks (url TEXT)")
@@ -328,6 +339,21 @@ def test_a_disk_that_is_full_when_the_file_is_made_leaves_a_file_that_can_be_use
     monkeypatch.undo()
     with closing(SqliteStore(path)) as store:
         store.put([subscription()])
+
+
+def test_a_disk_that_has_no_room_for_the_side_files_is_told_as_full(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    no_room = sqlite3.OperationalError("disk I/O error")
+    no_room.sqlite_errorcode = sqlite3.SQLITE_IOERR_SHMSIZE
+
+    def refuse(*_: object) -> None:
+        raise no_room
+
+    monkeypatch.setattr(Database, "_prepare", refuse)
+    with pytest.raises(StoreFull) as caught:
+        SqliteStore(path)
+    assert str(caught.value) == f"the disk of the store {path} is full; nothing was written. Make room"
 
 
 def test_an_error_that_sqlite_gives_no_name_to_is_told(store: SqliteStore) -> None:

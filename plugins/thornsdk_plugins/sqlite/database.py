@@ -24,6 +24,8 @@ _CACHE_KIB = 8 * 1024
 _PRIMARY = 0xFF
 _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+# SQLite says so where there is no room for the side file that processes share, when the first opens a store.
+_FULL = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE})
 
 
 class Database:
@@ -137,11 +139,13 @@ class Database:
         # What is not ours must not be changed, not even to WAL. Looked at as a whole: another process may be
         # making the tables.
         with _transaction(connection, "BEGIN"):
-            self._check_ours(connection)
+            found = self._check_ours(connection)
         self._switch_to_wal(connection)
         connection.execute("PRAGMA synchronous = NORMAL")
         # Ids are random: a message to many touches pages everywhere, and they are not to be read each time.
         connection.execute(f"PRAGMA cache_size = {-_CACHE_KIB}")
+        if found:
+            return  # Who only reads waits for nobody's lock.
         with _transaction(connection, "BEGIN IMMEDIATE"):
             # Another process may have made the tables while we waited for the lock.
             if self._check_ours(connection) == 0:
@@ -181,13 +185,14 @@ class Database:
                 return
 
     def _translated(self, error: sqlite3.Error) -> StoreError:
-        code = getattr(error, "sqlite_errorcode", 0) & _PRIMARY
+        extended = getattr(error, "sqlite_errorcode", 0)
+        code = extended & _PRIMARY
         if code in _BUSY:
             return StoreBusy(
                 f"the store {self._path} was locked by another process for {self._busy_seconds:g} s; nothing "
                 f"was written. Find who holds it open in a transaction"
             )
-        if code == sqlite3.SQLITE_FULL:
+        if not _FULL.isdisjoint({code, extended}):
             return StoreFull(f"the disk of the store {self._path} is full; nothing was written. Make room")
         if code in _DAMAGED:
             return StoreDamaged(

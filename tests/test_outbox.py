@@ -676,6 +676,32 @@ def test_what_a_driver_raises_is_an_error_that_quotes_nothing_of_it(
         assert "closed database" not in str(caught.value)
 
 
+def test_a_database_that_is_locked_for_long_is_told_as_locked_and_nothing_is_lost(
+    shop: Shop, shop_path: Path, thorn: Thorn, event: Event[object]
+) -> None:
+    send(event, shop, 1)
+    shop.run("PRAGMA busy_timeout = 10")
+    with closing(sqlite3.connect(shop_path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        for act in (lambda: event.send(2, transaction=shop.outbox), lambda: thorn.relay(shop.outbox)):
+            with pytest.raises(OutboxError) as caught:
+                act()
+            assert str(caught.value) == (
+                "the outbox could not be written (sqlite3.OperationalError, SQLITE_BUSY): its database was "
+                "locked by another connection for longer than this one waits"
+            )
+            shop.connection.rollback()
+    assert thorn.relay(shop.outbox) == 1
+
+
+def test_a_disk_that_is_full_is_told_as_full(shop: Shop, event: Event[object]) -> None:
+    shop.run("PRAGMA max_page_count = 1")
+    with pytest.raises(OutboxError, match="the disk of its database is full"):
+        event.send("x" * 100_000, transaction=shop.outbox)
+    shop.connection.rollback()
+    assert shop.waiting == 0
+
+
 def test_what_a_relay_has_begun_is_rolled_back_where_the_database_refuses(
     shop: Shop, thorn: Thorn, event: Event[object], dispatcher: RecordingDispatcher
 ) -> None:

@@ -36,6 +36,14 @@ _MARKS: dict[str, LiteralString] = {"qmark": "?", "format": "%s"}
 # As SQLite, PostgreSQL and MySQL say that there is no such table.
 _MISSING = ("no such table", "does not exist", "doesn't exist")
 
+# What sqlite3 tells by the name of an error alone; other drivers have classes of their own for it.
+_TROUBLES = {
+    "SQLITE_BUSY": "its database was locked by another connection for longer than this one waits",
+    "SQLITE_LOCKED": "its table was locked by another connection of this process",
+    "SQLITE_FULL": "the disk of its database is full",
+    "SQLITE_READONLY": "its database can only be read",
+}
+
 
 @frozen(kw_only=True)
 class Row:
@@ -240,6 +248,10 @@ class Outbox:
                 f"the outbox could not be {done} ({kind}): its database has no table thornsdk_outbox. Make "
                 f"it with Outbox.create_table(), or in a migration with the SQL in Outbox.schema"
             )
+        name = str(getattr(error, "sqlite_errorname", ""))
+        for known, trouble in _TROUBLES.items():
+            if name.startswith(known):
+                return f"the outbox could not be {done} ({kind}, {name}): {trouble}"
         return (
             f"the outbox could not be {done}: the database raised {kind}, whose text may quote a body and is "
             f"in the cause of this error. The paramstyle is {self._paramstyle!r}: see that it is the driver's"

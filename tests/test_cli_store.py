@@ -255,6 +255,7 @@ def test_machines_get_the_subscription_that_was_limited(run: Commands, thorn: Th
     [
         (["--burst", 3], "--burst needs --rate"),
         (["--rate", 0], "a rate limit of 0.0 per second"),
+        (["--rate", "nan"], "a rate limit of nan per second"),
         (["--in-flight", 0], "max_in_flight is 0"),
     ],
 )

@@ -136,6 +136,9 @@ def test_a_disabled_subscription_is_not_active() -> None:
         ({"disabled": "\ud800"}, InvalidValue, "the reason why a subscription is disabled has a lone"),
         ({"rate_limit": 0}, InvalidValue, "a rate limit of 0 per second; it takes a number from 1/3600"),
         ({"rate_limit": True}, InvalidValue, "a rate limit of True per second"),
+        ({"rate_limit": float("nan")}, InvalidValue, "a rate limit of nan per second"),
+        ({"rate_limit": float("inf")}, InvalidValue, "a rate limit of inf per second"),
+        ({"rate_limit": float("-inf")}, InvalidValue, "a rate limit of -inf per second"),
         ({"rate_limit": {"per_second": "1"}}, InvalidValue, "a rate limit of '1' per second"),
         ({"rate_limit": {"burst": 1}}, InvalidValue, "a rate limit takes per_second, and burst if you like"),
         (

@@ -18,11 +18,15 @@ MOST: int = 1_000_000
 
 
 def _check_rate(_: object, __: object, rate: float) -> None:
-    if not _is_number(rate, int, float) or not SLOWEST <= rate <= FASTEST:
+    if not _is_rate(rate):
         raise InvalidValue(
             f"a rate limit of {rate!r} per second; it takes a number from 1/3600, one in an hour, to "
             f"{FASTEST:g}"
         )
+
+
+def _is_rate(given: float) -> bool:
+    return _is_number(given, int, float) and SLOWEST <= given <= FASTEST
 
 
 def _is_number(given: object, *kinds: type) -> bool:
@@ -47,8 +51,8 @@ def count_of(what: str) -> Callable[[object, object, int | None], None]:
 
 def _one_second(limit: "RateLimit") -> int:
     rate = limit.per_second
-    # It is asked before the rate is checked.
-    return max(1, math.ceil(rate)) if _is_number(rate, int, float) else 1
+    # It is asked before the rate is checked, which may be anything, also a number without end.
+    return max(1, math.ceil(rate)) if _is_rate(rate) else 1
 
 
 @frozen(kw_only=True)

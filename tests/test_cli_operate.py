@@ -625,3 +625,25 @@ def test_pruning_without_saying_what_is_exit_code_2(run: Commands, args: list[st
     ran = run("prune", *args)
     assert (ran.code, ran.out) == (2, "")
     assert ran.err.startswith(f"error: {told}")
+
+
+# Cancelling
+
+
+def test_a_delivery_is_cancelled(run: Commands, store: SqliteStore) -> None:
+    one, other = delivery(due=NOW), delivery(OutcomeKind.FAILED)
+    store.accept([one, other])
+    assert run("deliveries", "cancel", one.id).out == f"cancelled {one.id}\n"
+    (told,) = run("deliveries", "cancel", other.id, "--json").json
+    assert (told["delivery"], told["state"], told["reason"]) == (str(other.id), "cancelled", "cancelled")
+    assert {one.state for one in store.deliveries()} == {DeliveryState.CANCELLED}
+
+
+def test_one_that_has_arrived_is_not_cancelled(run: Commands, store: SqliteStore) -> None:
+    one = delivery()
+    store.accept([one])
+    ran = run("deliveries", "cancel", one.id)
+    assert (ran.code, ran.err) == (
+        2,
+        f"error: the delivery {one.id} has arrived; there is nothing to cancel\n",
+    )

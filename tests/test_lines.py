@@ -778,3 +778,30 @@ def test_what_each_of_several_senders_sends_in_turn_arrives_in_turn(
         for sender in map(str, SENDERS):
             assert_in_order([name[0] + name[2:] for name in receiver.came if name[1] == sender])
         assert set(receiver.came) == set(SENT_AT_ONCE)
+
+
+# Cancelling
+
+
+def test_a_delivery_that_stops_a_line_can_be_cancelled_and_the_line_goes_on(shop: Shop) -> None:
+    shop.receiver.script["a1"] = [503, 503]
+    shop.subscribe()
+    shop.send("a1", "a2")
+    shop.clock.advance(MINUTE)
+    shop.thorn.run_due()
+    (failed,) = shop.thorn.deliveries(DeliveryState.FAILED)
+    cancelled = shop.thorn.cancel(failed.id)
+    assert (cancelled.state, cancelled.last.outcome.reason) == (DeliveryState.CANCELLED, Reason.CANCELLED)
+    assert shop.thorn.run_due().delivered == 1
+    assert shop.receiver.came == ["a1", "a1", "a2"]
+
+
+def test_what_was_sent_while_it_was_disabled_is_replayed_in_order(shop: Shop) -> None:
+    one = shop.subscribe()
+    shop.thorn.disable(one.id)
+    shop.send("a1", "a2", "a3")
+    shop.thorn.enable(one.id)
+    assert shop.thorn.replay_all(DeliveryFilter(states=frozenset({DeliveryState.CANCELLED}))).retry == 3
+    assert {record.state for record in shop.thorn.deliveries()} == {DeliveryState.PENDING}
+    assert shop.thorn.run_due().delivered == 3
+    assert shop.receiver.came == ["a1", "a2", "a3"]

@@ -8,10 +8,22 @@ import pytest
 from attrs import evolve
 
 from conftest import FakeClock
+from support.records import delivery, subscription
 from support.stages import RecordingTransport, accepts, make_pipeline, says_status
-from thornsdk import DeliveryFilter, DeliveryState, Pruned, Reason, Tally, Thorn
+from thornsdk import (
+    DeliveryFilter,
+    DeliveryRecord,
+    DeliveryState,
+    Pruned,
+    Reason,
+    Request,
+    Response,
+    Tally,
+    Thorn,
+)
 from thornsdk.errors import InvalidValue, NotFound
 from thornsdk.stages import utc_now
+from thornsdk_plugins.memory import MemoryStore
 from thornsdk_plugins.sqlite import SqliteStore
 
 HTTPS = "https://example.com/hooks"
@@ -279,3 +291,66 @@ def test_what_was_attempted_by_a_clock_that_is_ahead_is_replayed_once(
 def test_a_replay_that_nothing_matches_sends_nothing(thorn: Thorn, transport: RecordingTransport) -> None:
     assert thorn.replay_all(DeliveryFilter()) == Tally()
     assert transport.requests == []
+
+
+# Cancelling
+
+
+def test_a_delivery_that_waits_can_be_cancelled_and_is_attempted_no_more(clock: FakeClock) -> None:
+    transport = RecordingTransport(says_status(503))
+    with Thorn(pipeline=make_pipeline([transport]), clock=clock) as thorn:
+        thorn.subscribe("*", HTTPS)
+        thorn.event("order.created").send({})
+        (pending,) = thorn.deliveries(DeliveryState.PENDING)
+        cancelled = thorn.cancel(pending.id)
+        clock.advance(86_400)
+        assert thorn.run_due() == Tally()
+        assert thorn.cancel(pending.id) == thorn.delivery(pending.id) == cancelled
+        assert [one.outcome.reason for one in thorn.attempts(pending.id)] == [Reason.STATUS, Reason.CANCELLED]
+
+
+def test_what_has_arrived_cannot_be_cancelled(thorn: Thorn) -> None:
+    thorn.subscribe("*", HTTPS)
+    thorn.event("order.created").send({})
+    (known,) = thorn.deliveries()
+    with pytest.raises(InvalidValue, match=f"{known.id} has arrived; there is nothing to cancel"):
+        thorn.cancel(known.id)
+    assert thorn.delivery(known.id) == known
+
+
+def test_what_is_being_attempted_cannot_be_cancelled_until_its_process_has_died(clock: FakeClock) -> None:
+    refused: list[str] = []
+
+    def tries_to_cancel(request: Request) -> Response:
+        with pytest.raises(InvalidValue) as caught:
+            house.cancel(request.id)
+        refused.append(str(caught.value))
+        raise KeyboardInterrupt
+
+    store = MemoryStore()
+    pipeline = make_pipeline([RecordingTransport(tries_to_cancel)], store=store)
+    with Thorn(pipeline=pipeline, clock=clock) as house:
+        one = delivery(due=clock.now)
+        store.put([subscription(id=one.subscription_id)])
+        store.accept([one])
+        with pytest.raises(KeyboardInterrupt):
+            house.run_due()
+        assert refused == [
+            f"the delivery {one.id} is being attempted at this moment; try again when that has ended"
+        ]
+        clock.advance(3600)
+        assert house.cancel(one.id).state is DeliveryState.CANCELLED
+
+
+def test_of_a_delivery_that_somebody_takes_at_that_moment_nothing_is_cancelled(clock: FakeClock) -> None:
+    class Taken(MemoryStore):
+        def take(self, delivery_id: UUID, due_at: datetime, taken: DeliveryRecord) -> bool:
+            return False
+
+    store = Taken()
+    one = delivery(due=clock.now)
+    store.accept([one])
+    with Thorn(pipeline=make_pipeline([RecordingTransport()], store=store), clock=clock) as thorn:
+        with pytest.raises(InvalidValue, match="is being attempted at this moment"):
+            thorn.cancel(one.id)
+        assert thorn.delivery(one.id) == one

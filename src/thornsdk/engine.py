@@ -423,13 +423,29 @@ class Engine:
         elif leased.last.number <= record.last.number + 1 and leased.next_attempt_at is not None:
             self._store.take(record.id, leased.next_attempt_at, record)
 
+    def cancel(self, record: DeliveryRecord) -> DeliveryRecord | None:
+        """Cancels a delivery that has not arrived; gives None where somebody is attempting it."""
+        now, due_at = self.clock(), record.next_attempt_at
+        if due_at is not None:
+            is_taken = record.lease is not None and due_at > now
+            own = self.lost(record, now + lease_time(self.terms(record.event).timeout))
+            if is_taken or not self._store.take(record.id, due_at, own):
+                return None
+        cancelled = self._ended(record, Reason.CANCELLED, "on request")
+        self._gates.settled(cancelled)
+        return cancelled
+
     def _given_up(self, record: DeliveryRecord) -> DeliveryRecord:
+        return self._ended(record, Reason.UNSUBSCRIBED, "the subscription was removed or disabled")
+
+    def _ended(self, record: DeliveryRecord, reason: Reason, detail: str) -> DeliveryRecord:
+        """Ends a delivery without an attempt."""
         attempt = Attempt(
             number=record.last.number + 1,
             started_at=self._conditions.clock(),
             duration=0.0,
-            outcome=Outcome(OutcomeKind.FAILED, Reason.UNSUBSCRIBED),
-            detail="the subscription was removed or disabled",
+            outcome=Outcome(OutcomeKind.FAILED, reason),
+            detail=detail,
         )
         settled = evolve(record, last=attempt, lease=None, held=None)
         self._keep(settled)

@@ -60,6 +60,8 @@ class Reason(StrEnum):
     """The payload cannot be written in the content type that the subscription asks for."""
     UNSUBSCRIBED = "unsubscribed"
     """The subscription was removed or disabled before a later attempt."""
+    CANCELLED = "cancelled"
+    """Somebody has cancelled the delivery."""
     WORKER_LOST = "worker_lost"
     """The process that made the attempt died before it told what came of it."""
     NOT_ATTEMPTED = "not_attempted"

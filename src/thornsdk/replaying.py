@@ -13,6 +13,7 @@ from thornsdk.dispatching import Planned
 from thornsdk.engine import Engine
 from thornsdk.errors import ConfigurationError, NotFound, StoreDamaged
 from thornsdk.model import (
+    CANCELLING,
     Attempt,
     DeliveryFilter,
     DeliveryRecord,
@@ -28,7 +29,7 @@ ENDED: frozenset[DeliveryState] = frozenset(state for state in DeliveryState if 
 """The states of deliveries that are not attempted any more unless somebody asks for it."""
 
 
-_ENDS_IT = frozenset({Reason.UNSUBSCRIBED, Reason.WORKER_LOST})
+_ENDS_IT = CANCELLING | {Reason.WORKER_LOST}
 
 
 class Replays:

@@ -543,6 +543,31 @@ class Thorn:
         self._open_store()
         return tally(self._engine.run_due(stop))
 
+    def cancel(self, delivery_id: UUID) -> DeliveryRecord:
+        """Attempts a delivery no more that has not arrived. A replay attempts it all the same.
+
+        Where its subscription is ordered, those that wait behind it go on. One that is cancelled stays so.
+
+        Returns:
+            What is known of it now.
+
+        Raises:
+            NotFound: If the store knows no delivery of that id.
+            InvalidValue: If it has arrived, or is being attempted at this moment.
+            StoreError: If the store broke.
+        """
+        record = self.delivery(delivery_id)
+        if record.state is DeliveryState.CANCELLED:
+            return record
+        if record.state is DeliveryState.DELIVERED:
+            raise InvalidValue(f"the delivery {delivery_id} has arrived; there is nothing to cancel")
+        cancelled = self._engine.cancel(record)
+        if cancelled is None:
+            raise InvalidValue(
+                f"the delivery {delivery_id} is being attempted at this moment; try again when that has ended"
+            )
+        return cancelled
+
     def replay(self, delivery_id: UUID, *, new_id: bool = False) -> DeliveryRecord:
         """Attempts a delivery now, whatever became of it, out of turn too. The body is the one sent before.
 

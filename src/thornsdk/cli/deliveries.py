@@ -27,7 +27,7 @@ class _Given(FilterOptions):
     as_json: bool
 
 
-@click.group(invoke_without_command=True, subcommand_metavar="[show ID | count]")
+@click.group(invoke_without_command=True, subcommand_metavar="[show ID | cancel ID | count]")
 @filter_options(DeliveryState)
 @click.option("--limit", type=click.IntRange(1), help=f"How many at most; {_LIMIT} without it.")
 @click.option("--follow", is_flag=True, help="Go on telling each attempt when it has ended, until Ctrl-C.")
@@ -65,6 +65,24 @@ def show_one(delivery_id: UUID, *, store: str | None, as_json: bool) -> None:
         show.print_json(delivery_view.whole_fields(record, attempts))
     else:
         delivery_view.print_whole(record, attempts)
+
+
+@deliveries.command("cancel")
+@click.argument("delivery_id", type=click.UUID, metavar="ID")
+@store_option
+@json_option
+def cancel_one(delivery_id: UUID, *, store: str | None, as_json: bool) -> None:
+    """Attempt a delivery no more that has not arrived.
+
+    Where its subscription is ordered, those that wait behind it go on. `thornsdk replay ID` attempts it all
+    the same.
+    """
+    with open_durable(with_store(store)) as thorn:
+        record = thorn.cancel(delivery_id)
+    if as_json:
+        show.print_json(delivery_view.fields(record))
+    else:
+        show.console().print(f"cancelled {delivery_id}")
 
 
 deliveries.add_command(count)

@@ -9,7 +9,7 @@ from thornsdk.model.notice import SubscriptionNotice
 from thornsdk.model.outcome import KEPT_ANSWER, Attempt, Outcome, OutcomeKind
 from thornsdk.model.patterns import EventPattern, check_event_name, covering
 from thornsdk.model.receipt import Receipt, ReceiptState, Tally, tally
-from thornsdk.model.record import DeliveryFilter, DeliveryRecord, DeliveryState, Lease, Pruned
+from thornsdk.model.record import CANCELLING, DeliveryFilter, DeliveryRecord, DeliveryState, Lease, Pruned
 from thornsdk.model.rotation import rotated
 from thornsdk.model.secret import OldSecret, Secret, SecretLike, as_secret
 from thornsdk.model.subscription import (
@@ -24,6 +24,7 @@ from thornsdk.model.subscription import (
 from thornsdk.model.url import DEFAULT_PORTS, URL, Origin, literal_address
 
 __all__ = [
+    "CANCELLING",
     "DEFAULT_PORTS",
     "JSON",
     "KEPT_ANSWER",

@@ -41,6 +41,7 @@ _NOT_THE_RECEIVERS = frozenset(
     {
         Reason.NOT_SERIALIZABLE,
         Reason.UNSUBSCRIBED,
+        Reason.CANCELLED,
         Reason.WORKER_LOST,
         Reason.NOT_ATTEMPTED,
         Reason.NOT_QUEUED,

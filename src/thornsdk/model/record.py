@@ -28,12 +28,12 @@ class DeliveryState(StrEnum):
     BLOCKED = "blocked"
     """Policy did not allow it."""
     CANCELLED = "cancelled"
-    """Its subscription was removed or disabled before it arrived, or disabled when it was sent."""
+    """Its subscription was removed or disabled, or was so when it was sent; or somebody has cancelled it."""
 
     @classmethod
     def after(cls, outcome: Outcome) -> "DeliveryState":
         """Gives the state that an outcome leaves a delivery in."""
-        return cls.CANCELLED if outcome.reason in _CANCELLING else _STATES[outcome.kind]
+        return cls.CANCELLED if outcome.reason in CANCELLING else _STATES[outcome.kind]
 
     @property
     def has_ended(self) -> bool:
@@ -47,7 +47,10 @@ _STATES = {
     OutcomeKind.FAILED: DeliveryState.FAILED,
     OutcomeKind.BLOCKED: DeliveryState.BLOCKED,
 }
-_CANCELLING = frozenset({Reason.UNSUBSCRIBED, Reason.SUBSCRIPTION_DISABLED})
+CANCELLING: frozenset[Reason] = frozenset(
+    {Reason.UNSUBSCRIBED, Reason.SUBSCRIPTION_DISABLED, Reason.CANCELLED}
+)
+"""The reasons that leave a delivery cancelled."""
 
 
 @frozen

@@ -9,9 +9,10 @@ import sqlite3
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing, nullcontext, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Never, TypeAlias
 from uuid import uuid4
 
@@ -723,13 +724,26 @@ def test_an_unknown_paramstyle_is_an_error_that_says_which_there_are(shop: Shop)
 
 
 def test_a_relay_refuses_a_connection_in_the_middle_of_a_transaction(
-    shop: Shop, thorn: Thorn, event: Event[object]
+    each_shop: Shop, thorn: Thorn, event: Event[object]
 ) -> None:
-    shop.insert(1)
+    each_shop.insert(1)
     with pytest.raises(OutboxError, match="a transaction is open on the connection of the outbox"):
-        thorn.relay(shop.outbox)
-    shop.connection.rollback()
-    assert shop.orders == []
+        thorn.relay(each_shop.outbox)
+    each_shop.connection.rollback()
+    assert each_shop.orders == []
+
+
+@pytest.mark.parametrize(("status", "is_idle"), [(0, True), (2, False), (3, False), (4, True)])
+def test_a_transaction_is_seen_as_the_drivers_of_postgresql_tell_it(
+    shop_path: Path, thorn: Thorn, status: int, *, is_idle: bool
+) -> None:
+    class Telling(sqlite3.Connection):
+        info = SimpleNamespace(transaction_status=status)
+
+    with closing(Shop(sqlite3.connect(shop_path, factory=Telling))) as shop:
+        shop.create()
+        with nullcontext() if is_idle else pytest.raises(OutboxError, match="a transaction is open"):
+            assert thorn.relay(shop.outbox) == 0
 
 
 def test_a_relay_of_a_closed_thorn_is_an_error(shop: Shop, thorn: Thorn) -> None:

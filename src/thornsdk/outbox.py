@@ -36,6 +36,9 @@ _MARKS: dict[str, LiteralString] = {"qmark": "?", "format": "%s"}
 # As SQLite, PostgreSQL and MySQL say that there is no such table.
 _MISSING = ("no such table", "does not exist", "doesn't exist")
 
+# INTRANS and INERROR, as libpq numbers them.
+_IN_TRANSACTION = (2, 3)
+
 # What sqlite3 tells by the name of an error alone; other drivers have classes of their own for it.
 _TROUBLES = {
     "SQLITE_BUSY": "its database was locked by another connection for longer than this one waits",
@@ -136,10 +139,8 @@ class Outbox:
             OutboxError: If one is open.
         """
         with self._translated("read"):
-            is_open = getattr(self._connection, "in_transaction", False) is True
-            # With autocommit=False, the connections of sqlite3 always have one open.
-            always = getattr(self._connection, "autocommit", None) is False
-        if is_open and not always:
+            is_open = _has_transaction(self._connection)
+        if is_open:
             raise OutboxError(
                 "a transaction is open on the connection of the outbox, and a relay commits: commit or roll "
                 "back first, or give the relay a connection of its own"
@@ -256,6 +257,14 @@ class Outbox:
             f"the outbox could not be {done}: the database raised {kind}, whose text may quote a body and is "
             f"in the cause of this error. The paramstyle is {self._paramstyle!r}: see that it is the driver's"
         )
+
+
+def _has_transaction(connection: Connection) -> bool:
+    """Tells whether a transaction is open, as sqlite3, psycopg and psycopg2 tell it; others do not."""
+    if getattr(connection, "in_transaction", False) is True:
+        # With autocommit=False, the connections of sqlite3 always have one open.
+        return getattr(connection, "autocommit", None) is not False
+    return getattr(getattr(connection, "info", None), "transaction_status", None) in _IN_TRANSACTION
 
 
 def _number(moment: datetime) -> int:

@@ -43,6 +43,7 @@ def test_subscribing_takes_all_that_a_subscription_has(run: Commands, thorn: Tho
         "--in-flight": "4",
         "--ordered-by": "order.id",
         "--when-failed": "skip",
+        "--retry-schedule": "5,300.5",
     }
     flags = [part for pair in options.items() for part in pair]
     patterns, secrets = ["--event", "a.*", "--event", "b"], ["--secret", "new", "--secret", "old"]
@@ -61,6 +62,7 @@ def test_subscribing_takes_all_that_a_subscription_has(run: Commands, thorn: Tho
             "max_in_flight": 4,
             "ordered_by": "order.id",
             "when_failed": "skip",
+            "retry_schedule": [5.0, 300.5],
             "disabled": None,
             "secrets": ["new", "old"],
             "old_secrets": [],
@@ -77,6 +79,10 @@ def test_subscribing_takes_all_that_a_subscription_has(run: Commands, thorn: Tho
             "no transport serves the scheme 'ftp'; there are: http, https",
         ),
         (["https://example.com/", "--event", "*", "--burst", "3"], "--burst needs --rate"),
+        (
+            ["https://example.com/", "--event", "*", "--retry-schedule", "5m"],
+            "Invalid value for '--retry-schedule': '5m' is no list of seconds",
+        ),
         (["https://u:p@example.com/", "--event", "*"], "this URL cannot be used: it has a user name"),
         (["https://example.com/", "--event", "a.b*"], "no event can match the pattern 'a.b*'"),
         (

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from thornsdk import Outcome, OutcomeKind, Reason, Response, RetryPolicy
 from thornsdk.errors import TransportError
-from thornsdk.policy.retry import MAX_WAIT, judge, retry_after
+from thornsdk.model import MAX_WAIT
+from thornsdk.policy.retry import judge, retry_after
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 BLOCKING = {

@@ -46,3 +46,16 @@ def test_over_ten_days_each_attempt_has_its_moment_and_none_follows_the_last(
     assert len(made) == policy.attempts
     for wait, (before, after) in zip(policy.schedule, pairwise(made), strict=True):
         assert wait <= (after - before).total_seconds() <= wait * (1 + policy.jitter)
+
+
+def test_a_subscription_can_have_a_schedule_of_its_own(clock: FakeClock, store: Store) -> None:
+    store.put([make_subscription(1, retry_schedule=[60, 3600]), make_subscription(2, retry_schedule=[])])
+    pipeline = make_pipeline([TimedTransport(says_status(503), clock)], store=store)
+    thorn = Thorn(pipeline=pipeline, clock=clock, random=lambda: 0.0, breaker_failures=0)
+    begin = clock.now
+    assert thorn.event("order.created").send({}).outcomes.failed == 1  # It is attempted once.
+    live_through(thorn, clock, begin + TEN_DAYS)
+    (record,) = thorn.deliveries(subscription_id=make_subscription(1).id)
+    made = [(one.started_at - begin).total_seconds() for one in thorn.attempts(record.id)]
+    assert made == [0.0, 60.0, 3660.0]
+    assert {one.state for one in thorn.deliveries()} == {DeliveryState.FAILED}

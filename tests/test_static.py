@@ -19,7 +19,7 @@ ID = UUID("00000000-0000-4000-8000-000000000001")
 WHOLE = Subscription(id=ID, patterns="cart", url=URL_TEXT, secrets="own")
 TAKES = (
     "client_certificate, content_type, digest, headers, id, max_in_flight, ordered_by, owner, rate_limit, "
-    "secret, secrets, url, when_failed"
+    "retry_schedule, secret, secrets, url, when_failed"
 )
 
 ASKED: list[tuple[str, str | None]] = []

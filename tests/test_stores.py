@@ -58,6 +58,7 @@ def test_a_subscription_is_found_as_it_was_put(store: Store) -> None:
         max_in_flight=4,
         ordered_by="order.id",
         when_failed="skip",
+        retry_schedule=[1, 2.5],
         disabled="it answered 410",
     )
     store.put([whole])

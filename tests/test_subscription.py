@@ -152,6 +152,8 @@ def test_a_disabled_subscription_is_not_active() -> None:
             InvalidValue,
             "ordered_by is 'order..id'; it takes the name of a field",
         ),
+        ({"retry_schedule": "5,300"}, InvalidValue, "retry_schedule is '5,300'; it takes a list of seconds"),
+        ({"retry_schedule": [5, -1]}, InvalidValue, "each from 0 to 31536000, a year"),
         ({"when_failed": "wait"}, InvalidValue, "when_failed is 'wait'; it takes one of: stop, skip"),
         ({"headers": {"Hook-HMAC": "hunter2"}}, InvalidHeader, "'Hook-HMAC' is set by the library"),
     ],

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Protocol, TypeAlias, cast, runtime_checkable
 from uuid import UUID
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from thornsdk.errors import SerializationError, crash
 from thornsdk.model import URL, Audience, Delivery, DeliveryRecord, Message, Receipt, Subscription
@@ -151,6 +151,12 @@ class Planned:
     problem: SerializationError | None = None
     lost: bool = False
     known: DeliveryRecord | None = None
+
+    @property
+    def retry(self) -> RetryPolicy:
+        """The retry policy of the terms, with the schedule of the subscription where that has one."""
+        schedule = self.delivery.subscription.retry_schedule
+        return self.terms.retry if schedule is None else evolve(self.terms.retry, schedule=schedule)
 
 
 class Deliverer(Protocol):

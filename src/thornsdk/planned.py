@@ -160,7 +160,7 @@ def build_request(planned: Planned, transport: Transport, conditions: Conditions
         Exception: What a signer raised.
     """
     delivery, terms = planned.delivery, planned.terms
-    if planned.lost and planned.number > max(terms.retry.attempts, LEAST_TRIES):
+    if planned.lost and planned.number > max(planned.retry.attempts, LEAST_TRIES):
         raise TooManyLost
     if planned.problem is not None:
         raise planned.problem

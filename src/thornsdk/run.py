@@ -188,7 +188,7 @@ class Run:
         return judge(
             result,
             number=planned.number,
-            policy=planned.terms.retry,
+            policy=planned.retry,
             now=self._conditions.clock(),
             random=self._conditions.random,
         )

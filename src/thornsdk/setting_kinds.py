@@ -9,9 +9,8 @@ from typing import TypeAlias, TypeVar, cast
 
 from thornsdk.dispatching import RecipientValidator
 from thornsdk.errors import crash
-from thornsdk.model import URL, Secret
+from thornsdk.model import MAX_WAIT, URL, Secret
 from thornsdk.policy.breaker import LONGEST_PAUSE
-from thornsdk.policy.retry import MAX_WAIT
 from thornsdk.typing import IPNetwork
 
 _MAX_TIMEOUT = 3600.0

@@ -28,6 +28,7 @@ _KEYS = frozenset(
         "digest",
         "client_certificate",
         "rate_limit",
+        "retry_schedule",
         "max_in_flight",
         "ordered_by",
         "when_failed",

@@ -44,6 +44,7 @@ from thornsdk.model import (
     RateLimitLike,
     Receipt,
     ReceiptState,
+    ScheduleLike,
     Secret,
     SecretLike,
     SecretsLike,
@@ -291,6 +292,7 @@ class Thorn:
         max_in_flight: int | None = None,
         ordered_by: str | None = None,
         when_failed: WhenFailed | str = WhenFailed.STOP,
+        retry_schedule: ScheduleLike | None = None,
     ) -> Subscription:
         """Subscribes a URL to events.
 
@@ -314,6 +316,8 @@ class Thorn:
                 has arrived; a message without it waits for none.
             when_failed: With ``ordered_by``, what becomes of those that wait when the one before is given
                 up: ``stop``, they wait until it is replayed; ``skip``, the next is delivered.
+            retry_schedule: How many seconds pass between its attempts, each at most a year, in place of the
+                schedule of the event; an empty one for one attempt alone.
 
         Returns:
             The subscription, which is in the store now.
@@ -338,6 +342,7 @@ class Thorn:
             max_in_flight=max_in_flight,
             ordered_by=ordered_by,
             when_failed=when_failed,
+            retry_schedule=retry_schedule,
         )
         self._check(subscription)
         self._open_store().put([subscription])

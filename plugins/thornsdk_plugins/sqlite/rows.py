@@ -33,7 +33,7 @@ _TIMINGS = tuple(one.name for one in fields(Timings))
 
 SUBSCRIPTION = (
     "id, owner, patterns, url, secrets, old_secrets, content_type, digest, headers, client_certificate, "
-    "rate_limit, max_in_flight, ordered_by, when_failed, disabled"
+    "rate_limit, max_in_flight, ordered_by, when_failed, retry_schedule, disabled"
 )
 """The columns that make a subscription, in the order that `subscription` takes."""
 
@@ -89,6 +89,7 @@ def subscription_row(subscription: Subscription) -> Row:
         subscription.max_in_flight,
         subscription.ordered_by,
         subscription.when_failed.value,
+        None if subscription.retry_schedule is None else json.dumps(subscription.retry_schedule),
         subscription.disabled,
         place(subscription.url.origin),
     )
@@ -113,7 +114,7 @@ def subscription(row: Row) -> Subscription:
     with _readable(f"subscription {row[0]!s}"):
         text = cast("list[str]", row)
         identity, owner, patterns, url, secrets, old, content_type, digest, headers, *rest = text
-        certificate, rate_limit, max_in_flight, ordered_by, when_failed, disabled = rest
+        certificate, rate_limit, max_in_flight, ordered_by, when_failed, schedule, disabled = rest
         return Subscription(
             id=UUID(identity),
             owner=owner,
@@ -129,6 +130,7 @@ def subscription(row: Row) -> Subscription:
             max_in_flight=cast("int | None", max_in_flight),
             ordered_by=ordered_by,
             when_failed=when_failed,
+            retry_schedule=json.loads(schedule) if schedule else None,
             disabled=disabled,
         )
 

@@ -27,6 +27,7 @@ TABLES = (
         max_in_flight INTEGER,
         ordered_by TEXT,
         when_failed TEXT NOT NULL,
+        retry_schedule TEXT,
         disabled TEXT
     ) WITHOUT ROWID
     """,

@@ -11,6 +11,7 @@ from rich.text import Text
 from thornsdk import Digest, OldSecret, RateLimit, Subscription, WhenFailed
 from thornsdk.cli import show
 from thornsdk.cli.options import json_option, open_durable, read_headers, store_option, with_store
+from thornsdk.setting_kinds import read_schedule
 
 _LONGEST_KEPT = 365 * 24
 """For how many hours old secrets can be kept."""
@@ -29,6 +30,7 @@ class _Given(TypedDict):
     in_flight: int | None
     ordered_by: str | None
     when_failed: str
+    retry_schedule: tuple[float, ...] | None
     store: str | None
     as_json: bool
 
@@ -39,6 +41,13 @@ class _Limits(TypedDict):
     in_flight: int | None
     store: str | None
     as_json: bool
+
+
+def _schedule(text: str) -> tuple[float, ...]:
+    try:
+        return read_schedule(text)
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is no list of seconds, such as 5,300,3600") from None
 
 
 @click.command()
@@ -66,6 +75,12 @@ class _Limits(TypedDict):
     show_default=True,
     help="With --ordered-by: what becomes of those behind one that is given up.",
 )
+@click.option(
+    "--retry-schedule",
+    type=_schedule,
+    metavar="SECONDS",
+    help="How long it waits between attempts, such as 5,300,3600.",
+)
 @store_option
 @json_option
 def subscribe(url: str, **given: Unpack[_Given]) -> None:
@@ -84,6 +99,7 @@ def subscribe(url: str, **given: Unpack[_Given]) -> None:
             max_in_flight=given["in_flight"],
             ordered_by=given["ordered_by"],
             when_failed=given["when_failed"],
+            retry_schedule=given["retry_schedule"],
         )
     if given["as_json"]:
         show.print_json(_fields(subscription, secrets=True))
@@ -270,6 +286,7 @@ def _fields(one: Subscription, *, secrets: bool) -> dict[str, object]:
         "max_in_flight": one.max_in_flight,
         "ordered_by": one.ordered_by,
         "when_failed": one.when_failed.value if one.ordered_by else None,
+        "retry_schedule": one.retry_schedule,
         "disabled": one.disabled,
     }
     if secrets:

@@ -3,7 +3,7 @@
 from thornsdk.model.count import Count, CountFilter
 from thornsdk.model.exchange import Exchange, Request, Response
 from thornsdk.model.headers import check_header, check_signed, custom_headers, header_pairs
-from thornsdk.model.limits import RateLimit, RateLimitLike, WhenFailed, as_rate_limit
+from thornsdk.model.limits import MAX_WAIT, RateLimit, RateLimitLike, ScheduleLike, WhenFailed, as_rate_limit
 from thornsdk.model.message import Audience, Delivery, Message, delivery_id, keyed_message_id
 from thornsdk.model.notice import SubscriptionNotice
 from thornsdk.model.outcome import KEPT_ANSWER, Attempt, Outcome, OutcomeKind
@@ -28,6 +28,7 @@ __all__ = [
     "DEFAULT_PORTS",
     "JSON",
     "KEPT_ANSWER",
+    "MAX_WAIT",
     "URL",
     "Attempt",
     "Audience",
@@ -54,6 +55,7 @@ __all__ = [
     "ReceiptState",
     "Request",
     "Response",
+    "ScheduleLike",
     "Secret",
     "SecretLike",
     "SecretsLike",

@@ -1,7 +1,7 @@
-"""What a subscription asks of whoever delivers to it: how fast at most, and in which order."""
+"""What a subscription asks of whoever delivers to it: how fast at most, how often again, in which order."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from typing import TypeAlias, cast
 
@@ -15,6 +15,9 @@ SLOWEST: float = 1 / 3600
 """The fewest attempts in a second that a rate limit takes: one in an hour."""
 MOST: int = 1_000_000
 """The largest burst, and the most attempts in flight, that a limit takes."""
+
+MAX_WAIT: float = 365 * 24 * 3600.0
+"""The longest wait between two attempts, in seconds: a year."""
 
 
 def _check_rate(_: object, __: object, rate: float) -> None:
@@ -76,6 +79,31 @@ class RateLimit:
 
 RateLimitLike: TypeAlias = RateLimit | float | Mapping[str, object]
 """What is taken where a rate limit is given: also the attempts per second alone, or both by their names."""
+
+
+ScheduleLike: TypeAlias = Iterable[float]
+"""What is taken where a retry schedule is given: seconds."""
+
+
+def as_schedule(given: ScheduleLike | None) -> tuple[float, ...] | None:
+    """Returns the waits between attempts, in seconds, as a tuple.
+
+    Raises:
+        InvalidValue: If one of them is not from 0 to `MAX_WAIT`.
+    """
+    if given is None:
+        return None
+    # A text is a sequence too, of texts.
+    waits = tuple(given)
+    if not all(map(_is_wait, waits)):
+        raise InvalidValue(
+            f"retry_schedule is {given!r}; it takes a list of seconds, each from 0 to {MAX_WAIT:.0f}, a year"
+        )
+    return tuple(map(float, waits))
+
+
+def _is_wait(given: float) -> bool:
+    return _is_number(given, int, float) and 0 <= given <= MAX_WAIT
 
 
 class WhenFailed(StrEnum):

@@ -11,7 +11,15 @@ from attrs import Attribute, field, frozen
 
 from thornsdk.errors import InvalidSecret, InvalidValue
 from thornsdk.model.headers import check_header, custom_headers
-from thornsdk.model.limits import RateLimit, WhenFailed, as_rate_limit, as_when_failed, check_path, count_of
+from thornsdk.model.limits import (
+    RateLimit,
+    WhenFailed,
+    as_rate_limit,
+    as_schedule,
+    as_when_failed,
+    check_path,
+    count_of,
+)
 from thornsdk.model.patterns import EventPattern
 from thornsdk.model.secret import OldSecret, Secret, SecretLike, as_secret
 from thornsdk.model.url import URL
@@ -157,6 +165,8 @@ class Subscription:
             it, such as ``order.id``: of those with one value, each waits for the one before. None for no
             order.
         when_failed: With `ordered_by`, what becomes of those that wait when the one before is given up.
+        retry_schedule: How many seconds pass between its attempts, in place of the schedule of the event;
+            empty for one attempt alone. None for that of the event.
         disabled: Why nothing is sent to it, or None for an active subscription.
 
     Raises:
@@ -176,6 +186,7 @@ class Subscription:
     max_in_flight: int | None = field(default=None, validator=count_of("max_in_flight"))
     ordered_by: str | None = field(default=None, validator=check_path)
     when_failed: WhenFailed = field(default=WhenFailed.STOP, converter=as_when_failed)
+    retry_schedule: tuple[float, ...] | None = field(default=None, converter=as_schedule)
     disabled: str | None = field(default=None, validator=_some_reason)
     old_secrets: tuple[OldSecret, ...] = field(default=(), converter=_as_old_secrets)
 

@@ -8,7 +8,7 @@ from http import HTTPStatus
 from attrs import field, frozen, validators
 
 from thornsdk.errors import TransportError
-from thornsdk.model import Outcome, OutcomeKind, Response
+from thornsdk.model import MAX_WAIT, Outcome, OutcomeKind, Response
 from thornsdk.reasons import Reason
 from thornsdk.typing import Random
 
@@ -34,9 +34,6 @@ _BLOCKING = frozenset(
         Reason.SCHEME_FORBIDDEN,
     }
 )
-MAX_WAIT = 365 * 24 * HOUR
-"""The longest wait, in seconds: a year."""
-
 _WAIT = [validators.ge(0.0), validators.le(MAX_WAIT)]
 
 

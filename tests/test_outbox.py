@@ -57,6 +57,8 @@ from thornsdk.errors import (
     DispatchError,
     OutboxError,
     SerializationError,
+    StoreDamaged,
+    ThornError,
 )
 from thornsdk.outbox import Row
 from thornsdk.outbox_documents import read_document, write_document
@@ -503,24 +505,27 @@ def test_a_message_that_is_too_large_for_the_broker_stays_and_holds_up_no_other(
     assert (sum(sent), shop.waiting) == (2, 1)
 
 
+@pytest.mark.parametrize(
+    "problem", [SerializationError("$", "it is too large"), StoreDamaged("a subscription cannot be read")]
+)
 def test_what_cannot_be_handed_over_is_told_and_looked_at_again_a_minute_later(
-    shop: Shop, thorn: Thorn, event: Event[object], clock: FakeClock, caplog: pytest.LogCaptureFixture
+    shop: Shop, thorn: Thorn, clock: FakeClock, caplog: pytest.LogCaptureFixture, problem: ThornError
 ) -> None:
     class Picky(RecordingDispatcher):
         def dispatch(self, dispatch: Dispatch, deliverer: Any) -> Receipt:
-            raise SerializationError("$", "it is too large")
+            raise problem
 
-    (receipt,) = send(event, shop, 1)
+    (receipt,) = send(thorn.event("order.created"), shop, 1)
     pipeline = make_pipeline([RecordingTransport()], dispatcher=Picky())
     with caplog.at_level(logging.INFO, "thornsdk"), Thorn(pipeline=pipeline, clock=clock) as picky:
-        with pytest.raises(SerializationError):
+        with pytest.raises(type(problem)):
             picky.relay(shop.outbox)
         assert thorn.relay(shop.outbox) == 0
     clock.advance(A_MINUTE)
     assert thorn.relay(shop.outbox) == 1
     (told,) = [one for one in caplog.messages if one.startswith("outbox.left")]
     assert f"message_id={receipt.message_id} event_name=order.created" in told
-    assert "it is too large" in told
+    assert str(problem) in told
 
 
 # A process that does not know what the sender knew

@@ -8,7 +8,7 @@ from datetime import timedelta
 from thornsdk.buffers import HandOver
 from thornsdk.dispatching import Dispatch
 from thornsdk.engine import Engine
-from thornsdk.errors import ConfigurationError, OutboxError, SerializationError, ThornError
+from thornsdk.errors import ConfigurationError, OutboxError, SerializationError, StoreDamaged, ThornError
 from thornsdk.logs import DeliveryLog
 from thornsdk.model import Message, ReceiptState
 from thornsdk.outbox import FREE, Outbox, Row
@@ -92,8 +92,9 @@ class Relay:
                 if receipt.state is ReceiptState.ENDED and stop():
                     return True
                 self._renew()
-        except (ConfigurationError, SerializationError) as exc:
-            # It is the trouble of this message; those behind it may be taken.
+        except (ConfigurationError, SerializationError, StoreDamaged) as exc:
+            # It is the trouble of this message, or of the row of one of its subscriptions; those behind it
+            # may be taken.
             row, dispatch = self._left.popleft()
             self._leave(row, exc, dispatch.message)
         return False

@@ -268,6 +268,8 @@ class Thorn:
                 row cannot be read: it stays, and is looked at again a minute later.
             ConfigurationError: At the end, if a message cannot be handed over in this process: it stays, too.
             SerializationError: At the end, if a message is too large for the broker: it stays, too.
+            StoreDamaged: At the end, if something that a message needs cannot be read in the store: it stays,
+                too.
             DispatchError: If the dispatcher could not take a message. It stays, with all behind it.
             StoreError: If the store broke. The message stays, with all behind it.
             ClosedError: If this `Thorn` was closed.

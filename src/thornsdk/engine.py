@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import chain
-from typing import TypeAlias
+from typing import TypeAlias, cast
 from uuid import UUID
 
 from attrs import evolve, frozen
@@ -453,11 +453,10 @@ class Engine:
 
     def _as_it_is_now(self, planned: Planned) -> Planned:
         """Gives a delivery that has waited, its subscription as it is now: disabled, where it is gone."""
-        if planned.known is None:
-            return planned
         delivery = planned.delivery
         try:
-            found = self.recipients.of(planned.known)
+            # What is replayed is known.
+            found = self.recipients.of(cast("DeliveryRecord", planned.known))
         except (ConfigurationError, StoreDamaged) as exc:
             return evolve(
                 planned, delivery=evolve(delivery, subscription=_off(delivery.subscription, str(exc)))

@@ -257,6 +257,7 @@ _subscriptions = st.builds(
     patterns=st.lists(_patterns, min_size=1, max_size=4),
     owner=_owners,
     disabled=st.sampled_from([None, None, "gone"]),
+    ordered_by=st.sampled_from([None, "id"]),
 )
 _audiences = st.builds(Audience, event=_events, sender=_owners, broadcast=st.booleans())
 
@@ -264,7 +265,7 @@ _audiences = st.builds(Audience, event=_events, sender=_owners, broadcast=st.boo
 @pytest.mark.parametrize("kind", ["memory", "sqlite"])
 @settings(max_examples=60, deadline=None)
 @given(subscriptions=st.lists(_subscriptions, max_size=12), audiences=st.lists(_audiences, max_size=5))
-def test_matching_gives_exactly_what_the_audience_admits(
+def test_exactly_those_are_given_that_the_audience_admits_or_misses(
     kind: str, subscriptions: list[Subscription], audiences: list[Audience]
 ) -> None:
     kept = {one.id: one for one in subscriptions}
@@ -274,11 +275,11 @@ def test_matching_gives_exactly_what_the_audience_admits(
     ):
         store.put(subscriptions)
         for audience in audiences:
-            expected = sorted(
-                (one for one in kept.values() if audience.admits(one)),
-                key=lambda one: (one.url.origin, str(one.id)),
-            )
-            assert list(store.matching(audience)) == expected
+            in_order = sorted(kept.values(), key=lambda one: (one.url.origin, str(one.id)))
+            admitted = [one for one in in_order if audience.admits(one)]
+            assert list(store.matching(audience)) == admitted
+            assert list(store.ordered(audience)) == [one for one in admitted if one.ordered_by]
+            assert list(store.disabled(audience)) == [one for one in in_order if audience.misses(one)]
 
 
 def test_a_delivery_is_found_as_it_was_recorded(store: Store) -> None:
@@ -1004,26 +1005,6 @@ def test_a_disabled_subscription_that_is_removed_is_missed_no_more(store: Store)
     store.put([one])
     store.remove(one.id)
     assert list(store.disabled(Audience(event="order.created"))) == []
-
-
-@pytest.mark.parametrize("kind", ["memory", "sqlite"])
-@settings(max_examples=60, deadline=None)
-@given(subscriptions=st.lists(_subscriptions, max_size=12), audiences=st.lists(_audiences, max_size=5))
-def test_exactly_those_are_given_as_disabled_that_the_audience_misses(
-    kind: str, subscriptions: list[Subscription], audiences: list[Audience]
-) -> None:
-    kept = {one.id: one for one in subscriptions}
-    with (
-        TemporaryDirectory() as folder,
-        closing(MemoryStore() if kind == "memory" else SqliteStore(Path(folder, "thorn.db"))) as store,
-    ):
-        store.put(subscriptions)
-        for audience in audiences:
-            expected = sorted(
-                (one for one in kept.values() if audience.misses(one)),
-                key=lambda one: (one.url.origin, str(one.id)),
-            )
-            assert list(store.disabled(audience)) == expected
 
 
 # Lines: the deliveries of one subscription and one order key

@@ -42,7 +42,6 @@ _LEFT_FOR = 60.0
 _TAKE_MARGIN = 60.0
 
 _OPEN = frozenset({DeliveryState.PENDING, DeliveryState.LEASED})
-_PENDING = frozenset({DeliveryState.PENDING})
 
 Find: TypeAlias = Callable[[DeliveryRecord], Subscription | None]
 Prepare: TypeAlias = Callable[[DeliveryRecord], Planned | DeliveryRecord]

@@ -212,7 +212,7 @@ class Store(Protocol):
         ...
 
     def ordered(self, audience: Audience) -> Iterator[Subscription]:
-        """Gives those of the subscriptions that the audience admits that are ordered, each once."""
+        """Gives those that the audience admits and that are ordered, each once, sorted by origin."""
         ...
 
     def accept(self, deliveries: Iterable[DeliveryRecord]) -> None:

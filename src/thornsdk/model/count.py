@@ -6,12 +6,8 @@ from uuid import UUID
 from attrs import Attribute, field, frozen
 
 from thornsdk.errors import InvalidValue
-from thornsdk.model.patterns import EventPattern
+from thornsdk.model.patterns import EventPattern, as_pattern
 from thornsdk.model.record import DeliveryState
-
-
-def _as_pattern(pattern: EventPattern | str | None) -> EventPattern | None:
-    return EventPattern(pattern) if isinstance(pattern, str) else pattern
 
 
 def _check_day(_: object, attribute: "Attribute[date | None]", day: date | None) -> None:
@@ -55,7 +51,7 @@ class CountFilter:
         InvalidValue: If no event can match the pattern, or a day is a moment.
     """
 
-    event: EventPattern | None = field(default=None, converter=_as_pattern)
+    event: EventPattern | None = field(default=None, converter=as_pattern)
     subscription_id: UUID | None = None
     since: date | None = field(default=None, validator=_check_day)
     before: date | None = field(default=None, validator=_check_day)

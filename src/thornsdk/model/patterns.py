@@ -115,3 +115,12 @@ def _problem(text: str, *, wildcard: bool) -> str:
                 return f"in {segment!r}, a * must stand alone between dots"
             return f"in {segment!r}, only ASCII letters, digits, _ and - may stand"
     return ""
+
+
+def as_pattern(pattern: EventPattern | str | None) -> EventPattern | None:
+    """Returns a pattern, or its text, as a pattern; None stays None.
+
+    Raises:
+        InvalidPattern: If no event could ever match it.
+    """
+    return EventPattern(pattern) if isinstance(pattern, str) else pattern

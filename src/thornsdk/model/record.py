@@ -10,7 +10,7 @@ from attrs import Attribute, evolve, field, frozen
 from thornsdk.errors import InvalidValue
 from thornsdk.model.message import Delivery
 from thornsdk.model.outcome import Attempt, Outcome, OutcomeKind
-from thornsdk.model.patterns import EventPattern
+from thornsdk.model.patterns import EventPattern, as_pattern
 from thornsdk.reasons import Reason
 
 
@@ -66,10 +66,6 @@ class Lease:
     holder: str
 
 
-def _as_pattern(pattern: EventPattern | str | None) -> EventPattern | None:
-    return EventPattern(pattern) if isinstance(pattern, str) else pattern
-
-
 def _check_zone(_: object, attribute: "Attribute[datetime | None]", moment: datetime | None) -> None:
     if moment is not None and moment.tzinfo is None:
         raise InvalidValue(f"the moment {attribute.name!r} has no time zone, such as datetime.UTC")
@@ -93,7 +89,7 @@ class DeliveryFilter:
     """
 
     states: frozenset[DeliveryState] | None = None
-    event: EventPattern | None = field(default=None, converter=_as_pattern)
+    event: EventPattern | None = field(default=None, converter=as_pattern)
     subscription_id: UUID | None = None
     owner: str | None = None
     since: datetime | None = field(default=None, validator=_check_zone)

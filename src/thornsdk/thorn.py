@@ -317,7 +317,7 @@ class Thorn:
                 path to it, such as ``order.id``. Of those with one value, each waits until the one before
                 has arrived; a message without it waits for none.
             when_failed: With ``ordered_by``, what becomes of those that wait when the one before is given
-                up: ``stop``, they wait until it is replayed; ``skip``, the next is delivered.
+                up: ``stop``, they wait until it is replayed or cancelled; ``skip``, the next is delivered.
             retry_schedule: How many seconds pass between its attempts, each at most a year, in place of the
                 schedule of the event; an empty one for one attempt alone.
 

@@ -110,7 +110,7 @@ class WhenFailed(StrEnum):
     """What becomes of the messages that wait for one before them, when that is given up."""
 
     STOP = "stop"
-    """They wait until it is replayed and arrives."""
+    """They wait until it is replayed and arrives, or is cancelled."""
     SKIP = "skip"
     """The next of them is delivered."""
 

@@ -34,7 +34,7 @@ napoleon_use_ivar = True
 # the code in single backquotes that are no public names, have no page.
 nitpick_ignore_regex = [
     (r"py:.*", r"(collections|contextlib|datetime|decimal|enum|ipaddress|pathlib|types|typing|uuid)\..*"),
-    (r"py:.*", r".*\b(Payload|Stage)(_co)?"),
+    (r"py:.*", r".*\b(Options|Payload|Stage)(_co)?"),
     (r"py:obj", r"(Reason\.)?\w+"),
     # What stands in a signature, and is told in the text beside it.
     (r"py:class", r"celery\..*"),

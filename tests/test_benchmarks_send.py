@@ -18,6 +18,7 @@ from rig.way import Cost, Target, Way, WayMissing
 from send_speed import BODY_SIZE, payload
 
 from support.benchmarks import run_benchmark
+from support.stages import make_message
 from thornsdk_plugins.json import JsonSerializer
 
 ROOT = Path(__file__).parents[1]
@@ -80,7 +81,7 @@ def test_a_run_writes_all_rounds_to_a_file(tmp_path: Path) -> None:
 
 
 def test_the_payload_is_one_kibibyte_as_the_library_writes_it() -> None:
-    assert len(JsonSerializer().serialize(payload())) == BODY_SIZE == 1024
+    assert len(JsonSerializer().serialize(make_message(payload()))) == BODY_SIZE == 1024
 
 
 def test_the_docs_tell_every_aim() -> None:

@@ -64,7 +64,7 @@ def test_a_message_may_be_handed_over_by_itself(open_thorn: OpenThorn, redis_url
     dispatch = Dispatch(
         message=message,
         audience=Audience(event="order.created", sender="acme", broadcast=False),
-        bodies=Bodies(thorn.pipeline.by_content_type, 42),
+        bodies=Bodies(thorn.pipeline.by_content_type, message),
         terms=thorn.deliverer.terms("order.created"),
     )
     with closing(CeleryDispatcher(broker_url=redis_url)) as dispatcher:

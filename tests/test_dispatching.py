@@ -7,6 +7,7 @@ from support.stages import (
     RecordingDispatcher,
     RecordingTransport,
     make_dispatch,
+    make_message,
     make_pipeline,
 )
 from thornsdk import Bodies, Deliverer, Dispatch, Dispatcher, Receipt, Thorn
@@ -29,14 +30,14 @@ def deliverer() -> Iterator[Deliverer]:
 
 def test_a_body_is_written_when_it_is_first_asked_for_and_then_no_more() -> None:
     json, form = CountingSerializer(JSON), CountingSerializer(FORM)
-    bodies = Bodies({JSON: json, FORM: form}, 42)
+    bodies = Bodies({JSON: json, FORM: form}, make_message())
     assert [bodies.in_type(JSON) for _ in range(3)] == [b"42"] * 3
     assert (json.count, form.count) == (1, 0)
 
 
 def test_all_bodies_are_those_of_all_serializers_and_then_written_no_more() -> None:
     json, form = CountingSerializer(JSON), CountingSerializer(FORM)
-    bodies = Bodies({JSON: json, FORM: form}, 42)
+    bodies = Bodies({JSON: json, FORM: form}, make_message())
     bodies.in_type(JSON)
     assert bodies.in_all_types() == bodies.in_all_types() == {JSON: b"42", FORM: b"42"}
     assert (json.count, form.count) == (1, 1)
@@ -45,14 +46,14 @@ def test_all_bodies_are_those_of_all_serializers_and_then_written_no_more() -> N
 def test_a_body_that_cannot_be_written_is_tried_once_and_harms_no_other() -> None:
     problem = SerializationError("$.id", "it is too long")
     form = CountingSerializer(FORM, problem)
-    bodies = Bodies({JSON: CountingSerializer(JSON), FORM: form}, 42)
+    bodies = Bodies({JSON: CountingSerializer(JSON), FORM: form}, make_message())
     assert bodies.in_all_types() == bodies.in_all_types() == {JSON: b"42", FORM: problem}
     assert form.count == 1
 
 
 def test_a_serializer_that_raises_something_else_is_told_with_its_cause() -> None:
     cause = LookupError("told nowhere")
-    problem = Bodies({JSON: CountingSerializer(JSON, cause)}, 42).in_type(JSON)
+    problem = Bodies({JSON: CountingSerializer(JSON, cause)}, make_message()).in_type(JSON)
     assert isinstance(problem, SerializationError)
     assert problem.problem.startswith("the serializer raised LookupError at stages.py:")
     assert "told nowhere" not in str(problem)
@@ -60,7 +61,7 @@ def test_a_serializer_that_raises_something_else_is_told_with_its_cause() -> Non
 
 
 def test_a_content_type_that_no_serializer_writes_is_a_problem_of_that_type() -> None:
-    bodies = Bodies({JSON: CountingSerializer(JSON)}, 42)
+    bodies = Bodies({JSON: CountingSerializer(JSON)}, make_message())
     problem = bodies.in_type("text/csv")
     assert isinstance(problem, SerializationError)
     assert problem.problem == "no serializer writes text/csv"

@@ -29,6 +29,7 @@ from support.stages import (
     TimedTransport,
     answered,
     make_dispatch,
+    make_message,
     make_pipeline,
     make_subscription,
 )
@@ -158,19 +159,21 @@ def shop(
 def test_the_key_is_a_text_a_whole_number_or_a_boolean_of_the_payload(
     payload: object, path: str, key: str | None
 ) -> None:
-    assert Bodies({"application/json": JsonSerializer()}, payload).order_key(path) == key
+    assert Bodies({"application/json": JsonSerializer()}, make_message(payload)).order_key(path) == key
 
 
 def test_the_body_is_read_once_for_all_keys() -> None:
     serializer = CountingSerializer()
-    bodies = Bodies({"application/json": serializer}, 42)
+    bodies = Bodies({"application/json": serializer}, make_message())
     assert [bodies.order_key(path) for path in ("a", "b")] == [None, None]
     assert serializer.count == 1
 
 
 @pytest.mark.parametrize("content_type", ["application/JSON; charset=utf-8", "application/vnd.acme+json"])
 def test_json_is_json_under_any_of_its_names(content_type: str) -> None:
-    assert Bodies({content_type: JsonSerializer(content_type)}, {"id": 1}).order_key("id") == "1"
+    assert (
+        Bodies({content_type: JsonSerializer(content_type)}, make_message({"id": 1})).order_key("id") == "1"
+    )
 
 
 @pytest.mark.parametrize("body", [b"{", b"[" * 100_000, b"\xff\xfe\x00"])
@@ -179,8 +182,8 @@ def test_what_is_no_json_has_no_key(body: bytes) -> None:
 
 
 def test_what_cannot_be_written_as_json_has_no_key() -> None:
-    assert Bodies({"application/json": JsonSerializer()}, object()).order_key("id") is None
-    assert Bodies({}, 42).order_key("id") is None
+    assert Bodies({"application/json": JsonSerializer()}, make_message(object())).order_key("id") is None
+    assert Bodies({}, make_message()).order_key("id") is None
 
 
 def test_a_pipeline_without_json_takes_no_ordered_subscription(clock: FakeClock) -> None:

@@ -155,16 +155,17 @@ def test_a_pipeline_needs_at_least_one(slot: str, stage: str) -> None:
 @pytest.mark.parametrize(
     ("slot", "value", "told"),
     [
-        ("serializers", [RecordingSigner()], "a RecordingSigner cannot stand in serializers: it is no Seri"),
-        ("signers", [CountingSerializer()], "a CountingSerializer cannot stand in signers: it is no Signer"),
-        ("transports", [RecordingSigner()], "a RecordingSigner cannot stand in transports: it is no Transp"),
-        ("dispatcher", MemoryStore(), "a MemoryStore cannot stand in dispatcher: it is no Dispatcher"),
-        ("observers", [MemoryStore()], "a MemoryStore cannot stand in observers: it is no Observer"),
-        ("store", DefaultDispatcher(), "a DefaultDispatcher cannot stand in store: it is no Store"),
+        ("serializers", [RecordingSigner()], "a RecordingSigner, which is no Serializer: it has no content_"),
+        ("signers", [CountingSerializer()], "a CountingSerializer, which is no Signer: it has no sign"),
+        ("transports", [RecordingSigner()], "a RecordingSigner, which is no Transport: it has no schemes, "),
+        ("dispatcher", MemoryStore(), "a MemoryStore, which is no Dispatcher: it has no name, dispatch"),
+        ("observers", [MemoryStore()], "a MemoryStore, which is no Observer: it has no observe"),
+        ("store", DefaultDispatcher(), "a DefaultDispatcher, which is no Store: it has no identity, put"),
+        ("signers", [RecordingSigner], "the class RecordingSigner; an object of it is wanted"),
     ],
 )
 def test_a_stage_in_a_wrong_slot_is_refused(slot: str, value: object, told: str) -> None:
-    with pytest.raises(PipelineError, match=told):
+    with pytest.raises(PipelineError, match=f"^{slot} cannot have {told}"):
         Pipeline(**stages(**{slot: value}))  # type: ignore[arg-type]  # one is wrong on purpose
 
 

@@ -3,6 +3,7 @@ from collections.abc import Callable, Iterable
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from textwrap import dedent
+from typing import cast
 
 import pytest
 from attrs import define, frozen
@@ -50,7 +51,7 @@ def manager_of(*plugins: object) -> PluginManager:
 
 
 def stage_context(value: str = "pigeon") -> StageContext:
-    return StageContext(settings=Settings(), value=value, clock=FakeClock())
+    return StageContext(name=value, value=value, settings=Settings(), clock=FakeClock())
 
 
 PIGEON = """
@@ -103,7 +104,7 @@ def test_an_installed_plugin_is_loaded_and_builds_its_stage(install: Install, tm
     manager = PluginManager("0.1")
     manager.load(strangers(tmp_path))
     assert manager.loaded == (Source("pigeon", "pigeon-post 1.0"),)
-    assert manager.transports().build("pigeon", stage_context()).schemes == {"pigeon"}
+    assert manager.transports().build(stage_context("pigeon")).schemes == {"pigeon"}
 
 
 def test_a_thorn_uses_what_is_installed(install: Install) -> None:
@@ -189,7 +190,7 @@ def test_a_missing_import_harms_nobody_who_does_not_ask_for_the_plugin(
     manager = PluginManager("0.1")
     manager.load(strangers(tmp_path))
     assert list(manager.missing) == ["needy"]
-    assert manager.transports().build("pigeon", stage_context()).user_agent == "pigeon/1"
+    assert manager.transports().build(stage_context("pigeon")).user_agent == "pigeon/1"
 
 
 def test_a_missing_import_is_told_with_what_to_install_to_whoever_asks_for_the_plugin(
@@ -199,7 +200,7 @@ def test_a_missing_import_is_told_with_what_to_install_to_whoever_asks_for_the_p
     manager = PluginManager("0.1")
     manager.load(strangers(tmp_path))
     with pytest.raises(StageUnavailableError) as caught:
-        manager.transports().build("needy", stage_context())
+        manager.transports().build(stage_context("needy"))
     assert str(caught.value) == (
         "plugin 'needy' of needy-post 1.0 is unavailable "
         "(No module named 'a_package_that_nobody_has'): pip install 'needy-post[birds]'"
@@ -213,7 +214,7 @@ def test_a_missing_import_is_told_where_a_name_is_unknown_for_it_may_be_the_caus
     manager = PluginManager("0.1")
     manager.load(strangers(tmp_path))
     with pytest.raises(UnknownStageError) as caught:
-        manager.transports().build("swallow", stage_context())
+        manager.transports().build(stage_context("swallow"))
     assert str(caught.value) == (
         "there is no transport 'swallow'; there are: none. plugin 'needy' of needy-post 1.0 is unavailable "
         "(No module named 'a_package_that_nobody_has'): install what is missing"
@@ -234,7 +235,7 @@ def test_a_factory_that_lacks_a_package_says_what_to_install(extra: str, told: s
             return [Provided("pigeon", build, "Needs a loft.", extra)]
 
     with pytest.raises(StageUnavailableError) as caught:
-        manager_of(NeedyPlugin()).transports().build("pigeon", stage_context())
+        manager_of(NeedyPlugin()).transports().build(stage_context("pigeon"))
     assert str(caught.value) == f"the transport 'pigeon' is unavailable (No module named 'loft'): {told}"
 
 
@@ -248,8 +249,30 @@ def test_a_factory_that_refuses_its_settings_says_so_in_its_own_words() -> None:
             return [Provided("pigeon", build, "Needs a loft.")]
 
     with pytest.raises(ConfigurationError) as caught:
-        manager_of(PickyPlugin()).transports().build("pigeon", stage_context())
+        manager_of(PickyPlugin()).transports().build(stage_context("pigeon"))
     assert str(caught.value) == "pigeons need a loft"
+
+
+@pytest.mark.parametrize(
+    ("made", "told"),
+    [
+        (
+            Settings(),
+            "a Settings, which is no Transport: it has no schemes, user_agent, send, send_many, close",
+        ),
+        (CountingTransport, "the class CountingTransport; an object of it is wanted"),
+    ],
+)
+def test_a_factory_that_makes_something_else_is_told_with_its_plugin(made: object, told: str) -> None:
+    class OddPlugin(Plugin):
+        @hookimpl
+        def thornsdk_transports(self, context: HookContext) -> Iterable[Provided[Transport]]:
+            return [Provided("pigeon", lambda stage: cast("Transport", made), "Makes what it should not.")]
+
+    with pytest.raises(PluginLoadError) as caught:
+        manager_of(OddPlugin()).transports().build(stage_context("pigeon"))
+    assert caught.value.distribution == "birds 1.0"
+    assert caught.value.problem == f"its factory for the transport 'pigeon' made {told}"
 
 
 # Names
@@ -302,7 +325,7 @@ def test_the_block_list_is_a_setting() -> None:
 
 def test_an_unknown_name_gives_the_nearest_one_and_the_list() -> None:
     with pytest.raises(UnknownStageError) as caught:
-        manager_of(PigeonPlugin(), OwlPlugin()).transports().build("pigoen", stage_context())
+        manager_of(PigeonPlugin(), OwlPlugin()).transports().build(stage_context("pigoen"))
     assert str(caught.value) == (
         "there is no transport 'pigoen'; there are: owl, pigeon. Did you mean 'pigeon'?"
     )
@@ -310,7 +333,7 @@ def test_an_unknown_name_gives_the_nearest_one_and_the_list() -> None:
 
 def test_an_unknown_name_like_no_other_gives_the_list_alone() -> None:
     with pytest.raises(UnknownStageError) as caught:
-        manager_of(PigeonPlugin()).transports().build("xyz", stage_context())
+        manager_of(PigeonPlugin()).transports().build(stage_context("xyz"))
     assert str(caught.value) == "there is no transport 'xyz'; there are: pigeon"
 
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from conftest import OpenThorn
 from support.endpoint import Endpoint
+from support.stages import make_message
 from thornsdk import Serializer
 from thornsdk.errors import SerializationError
 from thornsdk_plugins.form import FormSerializer
@@ -39,7 +40,9 @@ ORDER = Order(UUID(int=1), Decimal("9.90"), Size.LARGE, date(2026, 1, 2))
 
 def fields(payload: object) -> list[tuple[str, str]]:
     return parse_qsl(
-        FormSerializer().serialize(payload).decode("ascii"), keep_blank_values=True, strict_parsing=True
+        FormSerializer().serialize(make_message(payload)).decode("ascii"),
+        keep_blank_values=True,
+        strict_parsing=True,
     )
 
 
@@ -51,16 +54,16 @@ def fields(payload: object) -> list[tuple[str, str]]:
     )
 )
 def test_json_reads_back_as_it_was(payload: object) -> None:
-    assert json.loads(JsonSerializer().serialize(payload)) == payload
+    assert json.loads(JsonSerializer().serialize(make_message(payload))) == payload
 
 
 def test_json_is_compact_utf8_in_the_order_that_was_given() -> None:
-    written = JsonSerializer().serialize({"b": [1, 2.5, None, True], "a": "☃"})
+    written = JsonSerializer().serialize(make_message({"b": [1, 2.5, None, True], "a": "☃"}))
     assert written == '{"b":[1,2.5,null,true],"a":"☃"}'.encode()
 
 
 def test_json_writes_typed_payloads() -> None:
-    assert json.loads(JsonSerializer().serialize(ORDER)) == {
+    assert json.loads(JsonSerializer().serialize(make_message(ORDER))) == {
         "id": "00000000-0000-0000-0000-000000000001",
         "price": "9.90",
         "size": "large",
@@ -81,7 +84,7 @@ def test_json_writes_typed_payloads() -> None:
     ],
 )
 def test_form_fields_are_named_by_their_place_in_brackets(payload: object, written: str) -> None:
-    assert FormSerializer().serialize(payload) == written.encode()
+    assert FormSerializer().serialize(make_message(payload)) == written.encode()
 
 
 @given(payload=st.dictionaries(TEXTS, TEXTS, min_size=1))
@@ -101,7 +104,7 @@ def test_a_form_takes_typed_payloads() -> None:
 @pytest.mark.parametrize("payload", [None, 1, "text", [1], [{"a": 1}], True])
 def test_a_form_needs_an_object_at_the_top(payload: object) -> None:
     with pytest.raises(SerializationError) as caught:
-        FormSerializer().serialize(payload)
+        FormSerializer().serialize(make_message(payload))
     assert str(caught.value) == (
         "the payload cannot be serialised: at $: a form needs an object at the top: names and values"
     )
@@ -123,7 +126,7 @@ def test_what_cannot_be_written_is_an_error_that_says_where(
     make: Callable[[], Serializer], value: object, path: str
 ) -> None:
     with pytest.raises(SerializationError) as caught:
-        make().serialize({"a": [0, value]})
+        make().serialize(make_message({"a": [0, value]}))
     assert caught.value.path == path
     assert "hunter2" not in str(caught.value)
 

@@ -5,7 +5,7 @@ from urllib.parse import urlencode
 
 from attrs import frozen
 
-from thornsdk import HookContext, Plain, Plugin, Provided, Serializer, hookimpl, to_plain
+from thornsdk import HookContext, Message, Plain, Plugin, Provided, Serializer, hookimpl, to_plain
 from thornsdk.errors import SerializationError
 
 
@@ -22,13 +22,13 @@ class FormSerializer:
 
     content_type: str = "application/x-www-form-urlencoded"
 
-    def serialize(self, payload: object) -> bytes:
-        """Writes a payload.
+    def serialize(self, message: Message[object]) -> bytes:
+        """Writes the payload of a message.
 
         Raises:
             SerializationError: If it is not an object, or a part of it has no plain form.
         """
-        plain = to_plain(payload)
+        plain = to_plain(message.payload)
         if not isinstance(plain, dict):
             raise SerializationError("$", "a form needs an object at the top: names and values")
         return urlencode([field for name, value in plain.items() for field in _fields(name, value)]).encode()

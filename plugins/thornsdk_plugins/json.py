@@ -4,7 +4,7 @@ import json
 
 from attrs import frozen
 
-from thornsdk import HookContext, Plugin, Provided, Serializer, hookimpl, to_plain
+from thornsdk import HookContext, Message, Plugin, Provided, Serializer, hookimpl, to_plain
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
@@ -21,13 +21,13 @@ class JsonSerializer:
 
     content_type: str = "application/json"
 
-    def serialize(self, payload: object) -> bytes:
-        """Writes a payload.
+    def serialize(self, message: Message[object]) -> bytes:
+        """Writes the payload of a message.
 
         Raises:
             SerializationError: If a part of it has no place in JSON; the error says where.
         """
-        return _ENCODER.encode(to_plain(payload)).encode()
+        return _ENCODER.encode(to_plain(message.payload)).encode()
 
 
 class JsonPlugin(Plugin):

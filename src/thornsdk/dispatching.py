@@ -50,12 +50,12 @@ class Bodies:
 
     Args:
         serializers: What writes them, by content type.
-        payload: What is written.
+        message: What is written; None where all were written before.
     """
 
-    def __init__(self, serializers: Mapping[str, Serializer], payload: object) -> None:
+    def __init__(self, serializers: Mapping[str, Serializer], message: Message[object] | None) -> None:
         self._serializers = serializers
-        self._payload = payload
+        self._message = message
         self._made: dict[str, Body] = {}
         self._document = _UNREAD
 
@@ -102,10 +102,10 @@ class Bodies:
 
     def _make(self, content_type: str) -> Body:
         serializer = self._serializers.get(content_type)
-        if serializer is None:
+        if serializer is None or self._message is None:
             return SerializationError("$", f"no serializer writes {content_type}")
         try:
-            return serializer.serialize(self._payload)
+            return serializer.serialize(self._message)
         except SerializationError as exc:
             return exc
         except Exception as exc:

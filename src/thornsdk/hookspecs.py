@@ -1,5 +1,6 @@
 """The hooks: how a plugin says what it provides."""
 
+import inspect
 from collections.abc import Callable, Iterable
 from typing import Generic, TypeVar
 
@@ -7,6 +8,7 @@ import pluggy
 from attrs import field, frozen, validators
 
 from thornsdk.dispatching import Dispatcher
+from thornsdk.errors import SettingError, ThornError, crash
 from thornsdk.settings import Settings
 from thornsdk.stages import Observer, Serializer, Signer, Store, Transport
 from thornsdk.typing import Clock
@@ -18,6 +20,7 @@ hookimpl: pluggy.HookimplMarker = pluggy.HookimplMarker(PROJECT)
 """Marks a plugin's method as the implementation of a hook."""
 
 Stage_co = TypeVar("Stage_co", covariant=True)
+Options = TypeVar("Options")
 
 
 @frozen(kw_only=True)
@@ -36,15 +39,57 @@ class StageContext:
     """What a factory is given when its stage is built.
 
     Attributes:
-        settings: The application's settings.
-        value: What chose the stage: for a store its URL, for a serializer its content type, for the other
+        name: The name by which settings chose the stage.
+        value: What came with it: for a store its URL, for a serializer its content type, for the other
             stages their name.
+        settings: The application's settings.
         clock: Tells the time.
     """
 
-    settings: Settings
+    name: str
     value: str
+    settings: Settings
     clock: Clock
+
+    def options(self, shape: Callable[..., Options]) -> Options:
+        """Gives what ``THORN_OPTIONS`` says for the stage.
+
+        Args:
+            shape: What they are given to by name: an attrs class or data class that has a field for each
+                option, with a default for those that may be left out. It checks the values, best by raising
+                `~thornsdk.errors.InvalidValue`: of any other error, the text is not told.
+
+        Raises:
+            SettingError: If an option is unknown, missing, or refused.
+
+        Example:
+            With ``THORN_OPTIONS={"pigeon": {"loft": "Berlin"}}``:
+
+            >>> from attrs import frozen
+            >>> @frozen(kw_only=True)
+            ... class PigeonOptions:
+            ...     loft: str
+            ...     birds: int = 2
+            >>> def build(stage: StageContext) -> Transport:
+            ...     return PigeonTransport(stage.options(PigeonOptions))
+        """
+        given = self.settings.options.get(self.name, {})
+        where = f"THORN_OPTIONS[{self.name!r}]"
+        takes = inspect.signature(shape).parameters
+        names = ", ".join(takes) or "no options"
+        for name in given:
+            if name not in takes:
+                raise SettingError(f"{where}[{name!r}]", "not an option", names)
+        for name, one in takes.items():
+            if one.default is one.empty and name not in given:
+                raise SettingError(where, f"without {name!r}", names)
+        try:
+            return shape(**given)
+        except ThornError as exc:
+            raise SettingError(where, "(hidden)", f"{names} ({exc})") from exc
+        except Exception as exc:
+            # Its text may quote a password.
+            raise SettingError(where, "(hidden)", f"{names} ({crash(exc)})") from None
 
 
 @frozen(eq=False)

@@ -8,11 +8,11 @@ from typing import TypeVar
 from attrs import Factory, evolve, field, frozen
 
 from thornsdk.dispatching import Dispatcher
-from thornsdk.errors import PipelineError
+from thornsdk.errors import PipelineError, SettingError
 from thornsdk.hookspecs import StageContext
 from thornsdk.plugins import PluginManager
 from thornsdk.settings import Settings
-from thornsdk.stages import Observer, Serializer, Signer, Store, Transport
+from thornsdk.stages import Observer, Serializer, Signer, Store, Transport, what_is_wrong_with
 from thornsdk.typing import Clock
 
 T = TypeVar("T")
@@ -112,17 +112,18 @@ def build_pipeline(settings: Settings, plugins: PluginManager, clock: Clock) -> 
         ConfigurationError: If a stage is unknown or unavailable, or stages do not fit together.
     """
 
-    def context(value: str) -> StageContext:
-        return StageContext(settings=settings, value=value, clock=clock)
+    def context(name: str, value: str = "") -> StageContext:
+        return StageContext(name=name, value=value or name, settings=settings, clock=clock)
 
     serializers, signers = plugins.serializers(), plugins.signers()
     transports, observers = plugins.transports(), plugins.observers()
+    _check_options(settings, plugins)
     stages = Pipeline(
-        serializers=[serializers.build(name, context(ct)) for ct, name in settings.codecs.items()],
-        signers=[signers.build(name, context(name)) for name in settings.signers],
-        transports=[transports.build(name, context(name)) for name in settings.transport],
-        dispatcher=plugins.dispatchers().build(settings.dispatcher, context(settings.dispatcher)),
-        observers=[observers.build(name, context(name)) for name in settings.observers],
+        serializers=[serializers.build(context(name, ct)) for ct, name in settings.codecs.items()],
+        signers=[signers.build(context(name)) for name in settings.signers],
+        transports=[transports.build(context(name)) for name in settings.transport],
+        dispatcher=plugins.dispatchers().build(context(settings.dispatcher)),
+        observers=[observers.build(context(name)) for name in settings.observers],
     )
     # The store comes last: it alone holds something open from the beginning.
     return evolve(stages, store=build_store(settings, plugins, clock))
@@ -136,7 +137,19 @@ def build_store(settings: Settings, plugins: PluginManager, clock: Clock) -> Sto
         StoreError: If it cannot be opened.
     """
     name = settings.store.partition(":")[0]
-    return plugins.stores().build(name, StageContext(settings=settings, value=settings.store, clock=clock))
+    return plugins.stores().build(
+        StageContext(name=name, value=settings.store, settings=settings, clock=clock)
+    )
+
+
+def _check_options(settings: Settings, plugins: PluginManager) -> None:
+    """Refuses options that nobody would ever read."""
+    known = {name for catalogue in plugins.catalogues() for name in catalogue.offers}
+    for name in settings.options:
+        if name not in known:
+            raise SettingError(
+                f"THORN_OPTIONS[{name!r}]", "for no stage that there is", f"one of {', '.join(sorted(known))}"
+            )
 
 
 def _index(stage: str, key: str, pairs: list[tuple[str, T]]) -> dict[str, T]:
@@ -150,6 +163,5 @@ def _index(stage: str, key: str, pairs: list[tuple[str, T]]) -> dict[str, T]:
 
 def _check_kind(slot: str, stages: Iterable[object], protocol: type) -> None:
     for stage in stages:
-        if not isinstance(stage, protocol):
-            name = type(stage).__qualname__
-            raise PipelineError(f"a {name} cannot stand in {slot}: it is no {protocol.__name__}")
+        if problem := what_is_wrong_with(stage, protocol):
+            raise PipelineError(f"{slot} cannot have {problem}")

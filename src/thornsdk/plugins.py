@@ -22,7 +22,7 @@ from thornsdk.errors import (
     UnknownStageError,
 )
 from thornsdk.hookspecs import PROJECT, HookContext, Plugin, Provided, StageContext
-from thornsdk.stages import Observer, Serializer, Signer, Store, Transport
+from thornsdk.stages import Observer, Serializer, Signer, Store, Transport, what_is_wrong_with
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -69,25 +69,35 @@ class Catalogue(Generic[S]):
 
     Attributes:
         stage: The kind, such as ``transport``.
+        protocol: What a stage of the kind has to be.
         offers: What there is.
         missing: Plugins that could not be imported, by name.
     """
 
     stage: str
+    protocol: type
     offers: Mapping[str, Offer[S]]
     missing: Mapping[str, StageUnavailableError] = field(factory=dict)
 
-    def build(self, name: str, context: StageContext) -> S:
-        """Builds the stage of a name.
+    def build(self, context: StageContext) -> S:
+        """Builds the stage of the name that the context has.
 
         Raises:
             UnknownStageError: If no plugin provides it.
             StageUnavailableError: If a package that it needs is not installed.
-            PluginLoadError: If its factory raises anything but an error of ours.
+            PluginLoadError: If its factory raises anything but an error of ours, or makes something else.
         """
+        name = context.name
         if name not in self.offers:
             raise self._unknown(name)
         offer = self.offers[name]
+        made = self._made(name, offer, context)
+        if problem := what_is_wrong_with(made, self.protocol):
+            problem = f"its factory for the {self.stage} {name!r} made {problem}"
+            raise PluginLoadError(offer.source.plugin, offer.source.distribution, problem)
+        return made
+
+    def _made(self, name: str, offer: Offer[S], context: StageContext) -> S:
         try:
             return offer.provided.factory(context)
         except ImportError as exc:
@@ -179,29 +189,40 @@ class PluginManager:
         """The plugins that could not be imported, by name, and what to install."""
         return dict(self._missing)
 
+    def catalogues(self) -> "tuple[Catalogue[object], ...]":
+        """What plugins provide, of each kind."""
+        return (
+            self._catalogue("serializer", Serializer),
+            self._catalogue("signer", Signer),
+            self._catalogue("transport", Transport),
+            self._catalogue("dispatcher", Dispatcher),
+            self._catalogue("store", Store),
+            self._catalogue("observer", Observer),
+        )
+
     def serializers(self) -> Catalogue[Serializer]:
         """The serializers that plugins provide."""
-        return self._catalogue("serializer")
+        return self._catalogue("serializer", Serializer)
 
     def signers(self) -> Catalogue[Signer]:
         """The signers that plugins provide."""
-        return self._catalogue("signer")
+        return self._catalogue("signer", Signer)
 
     def transports(self) -> Catalogue[Transport]:
         """The transports that plugins provide."""
-        return self._catalogue("transport")
+        return self._catalogue("transport", Transport)
 
     def dispatchers(self) -> Catalogue[Dispatcher]:
         """The dispatchers that plugins provide."""
-        return self._catalogue("dispatcher")
+        return self._catalogue("dispatcher", Dispatcher)
 
     def stores(self) -> Catalogue[Store]:
         """The stores that plugins provide."""
-        return self._catalogue("store")
+        return self._catalogue("store", Store)
 
     def observers(self) -> Catalogue[Observer]:
         """The observers that plugins provide."""
-        return self._catalogue("observer")
+        return self._catalogue("observer", Observer)
 
     def _blocked(self, source: Source) -> bool:
         return not self._block.isdisjoint((source.plugin, source.qualified))
@@ -217,7 +238,7 @@ class PluginManager:
             raise PluginLoadError(source.plugin, source.distribution, problem) from exc
         self.register(plugin, source)
 
-    def _catalogue(self, stage: str) -> Catalogue[S]:
+    def _catalogue(self, stage: str, protocol: type) -> Catalogue[S]:
         offers: dict[str, Offer[S]] = {}
         for one in self._loaded:
             for provided in self._ask(one, f"{HOOK_PREFIX}{stage}s"):
@@ -226,7 +247,7 @@ class PluginManager:
                 if (first := offers.get(offer.provided.name)) is not None:
                     raise _clash(stage, offer.provided.name, first.source, one.source)
                 offers[offer.provided.name] = offer
-        return Catalogue(stage, offers, self._missing)
+        return Catalogue(stage, protocol, offers, self._missing)
 
     def _ask(self, one: LoadedPlugin, hook: str) -> list[object]:
         try:

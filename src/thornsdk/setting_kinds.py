@@ -79,6 +79,11 @@ def read_codecs(raw: Raw) -> Mapping[str, str]:
     return codecs
 
 
+def read_options(raw: Raw) -> Mapping[str, Mapping[str, object]]:
+    """Reads a mapping of names of stages to the options of each."""
+    return {read_name(stage): read_mapping(options) for stage, options in read_mapping(raw).items()}
+
+
 def read_files(raw: Raw) -> Mapping[str, str]:
     """Reads a mapping of names to paths."""
     return {name: read_name(path) for name, path in read_mapping(raw).items()}

@@ -30,6 +30,7 @@ from thornsdk.setting_kinds import (
     read_name,
     read_names,
     read_networks,
+    read_options,
     read_pause,
     read_ports,
     read_proxy,
@@ -92,6 +93,7 @@ class SettingsOptions(TypedDict, total=False):
     broker_url: str | None
     broker_fallback: bool
     lanes: int
+    options: Mapping[str, Mapping[str, object]]
     plugins_block: Iterable[str]
 
 
@@ -322,6 +324,14 @@ class Settings:
         "a whole number from 1 to 1000",
         "With `celery`: into how many queues batches are sorted by origin, so that one origin tends to one "
         "worker. With 1, all go to the queue `thornsdk`; with more, to `thornsdk.1` and so on.",
+    )
+    options: Mapping[str, Mapping[str, object]] = _setting(
+        {},
+        read_options,
+        "a mapping (or JSON object) of names of stages to the options of each",
+        "What stages take besides these settings; each tells what that is. Stages of one name have the same "
+        "options.",
+        hidden=True,
     )
     plugins_block: frozenset[str] = _setting(
         frozenset(),

@@ -24,6 +24,7 @@ from thornsdk.model import (
     DeliveryRecord,
     DeliveryState,
     Exchange,
+    Message,
     Pruned,
     Request,
     Response,
@@ -43,18 +44,20 @@ def utc_now() -> datetime:
 
 @runtime_checkable
 class Serializer(Protocol):
-    """Writes payloads as bytes of one content type."""
+    """Writes messages as bytes of one content type."""
 
     @property
     def content_type(self) -> str:
         """The value of the ``Content-Type`` header, by which subscriptions choose."""
         ...
 
-    def serialize(self, payload: object) -> bytes:
-        """Writes a payload. Called once per message and content type.
+    def serialize(self, message: Message[object]) -> bytes:
+        """Writes a message: its payload, and around it whatever the content type asks for.
+
+        Called once per message and content type. Several threads may call at once.
 
         Raises:
-            SerializationError: If it cannot be written; the error says where.
+            SerializationError: If it cannot be written; the error says where in the payload.
         """
         ...
 
@@ -443,3 +446,22 @@ class SubscriptionObserver(Protocol):
         What it raises is logged and harms no delivery.
         """
         ...
+
+
+def what_is_wrong_with(stage: object, protocol: type) -> str:
+    """Says why something cannot stand where a stage is wanted.
+
+    Args:
+        stage: What was given.
+        protocol: The protocol of the kind of stage that is wanted.
+
+    Returns:
+        Such as ``a Pigeon, which is no Transport: it has no send, user_agent``; empty for nothing.
+    """
+    if isinstance(stage, type):
+        return f"the class {stage.__qualname__}; an object of it is wanted"
+    if isinstance(stage, protocol):
+        return ""
+    members = (name for name in vars(protocol) if not name.startswith("_"))
+    missing = ", ".join(name for name in members if not hasattr(stage, name))
+    return f"a {type(stage).__qualname__}, which is no {protocol.__name__}: it has no {missing}"

@@ -769,10 +769,6 @@ class Thorn:
         return taken[0] if taken else self._waits(dispatch, ReceiptState.WAITING)
 
     def _prepare(self, payload: object, audience: Audience, key: str | None) -> Dispatch:
-        bodies = Bodies(self.pipeline.by_content_type, payload)
-        first = bodies.in_type(self.pipeline.serializers[0].content_type)
-        if isinstance(first, SerializationError):
-            raise first
         event, sender = audience.event, audience.sender
         message = Message(
             id=uuid4() if key is None else keyed_message_id(event, sender, key),
@@ -782,6 +778,10 @@ class Thorn:
             sender=sender,
             idempotency_key=key,
         )
+        bodies = Bodies(self.pipeline.by_content_type, message)
+        first = bodies.in_type(self.pipeline.serializers[0].content_type)
+        if isinstance(first, SerializationError):
+            raise first
         return Dispatch(message=message, audience=audience, bodies=bodies, terms=self._events[event].terms)
 
     def _keep_in(self, outbox: Outbox, payload: object, audience: Audience, key: str) -> Receipt:

@@ -197,11 +197,11 @@ class CountingSerializer:
     problem: Exception | None = None
     count: int = 0
 
-    def serialize(self, payload: object) -> bytes:
+    def serialize(self, message: Message[object]) -> bytes:
         self.count += 1
         if self.problem is not None:
             raise self.problem
-        return repr(to_plain(payload)).encode()
+        return repr(to_plain(message.payload)).encode()
 
 
 def make_pipeline(
@@ -224,6 +224,11 @@ def make_pipeline(
     )
 
 
+def make_message(payload: object = 42, *, sender: str | None = None, at: datetime = NOW) -> Message[object]:
+    """One occurrence of the event ``order.created``."""
+    return Message(id=uuid4(), event="order.created", payload=payload, created_at=at, sender=sender)
+
+
 def make_dispatch(
     payload: object = 42,
     *,
@@ -234,11 +239,11 @@ def make_dispatch(
     at: datetime = NOW,
 ) -> Dispatch:
     """A message of the event ``order.created`` on its way."""
-    event = "order.created"
+    message = make_message(payload, sender=sender, at=at)
     return Dispatch(
-        message=Message[object](id=uuid4(), event=event, payload=payload, created_at=at, sender=sender),
-        audience=Audience(event=event, sender=sender, broadcast=broadcast),
-        bodies=Bodies({one.content_type: one for one in serializers}, payload),
+        message=message,
+        audience=Audience(event=message.event, sender=sender, broadcast=broadcast),
+        bodies=Bodies({one.content_type: one for one in serializers}, message),
         terms=terms,
     )
 

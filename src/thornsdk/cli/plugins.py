@@ -45,14 +45,7 @@ def plugins(*, as_json: bool) -> None:
 
 
 def _provided(manager: PluginManager) -> Iterator[_Listed]:
-    for catalogue in (
-        manager.serializers(),
-        manager.signers(),
-        manager.transports(),
-        manager.dispatchers(),
-        manager.stores(),
-        manager.observers(),
-    ):
+    for catalogue in manager.catalogues():
         for name, offer in catalogue.offers.items():
             yield _Listed(
                 stage=catalogue.stage,

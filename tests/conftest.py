@@ -4,14 +4,11 @@ import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
-from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import pytest
-import trustme
-from attrs import define
 
 from support.brokers import (
     TESTED,
@@ -23,20 +20,18 @@ from support.brokers import (
     told,
 )
 from support.commands import Commands, store_url
-from support.endpoint import Behaviour, Endpoint
-from support.tls import NAME, server_context
+from support.tls import NAME
 from support.transports import each_kind, make_transport
 from support.wire import Listener
 from thornsdk import Store, Thorn, Transport
+from thornsdk.testing import Authority, Endpoint, reaching
+from thornsdk.testing.fixtures import OpenEndpoint
 from thornsdk_plugins.memory import MemoryStore
 from thornsdk_plugins.sqlite import SqliteStore
 
-OpenEndpoint = Callable[..., Endpoint]
 OpenThorn = Callable[..., Thorn]
 OpenTransport = Callable[..., Transport]
 Listen = Callable[..., Listener]
-
-LOOPBACK = "127.0.0.0/8"
 
 
 @pytest.fixture(autouse=True)
@@ -60,23 +55,6 @@ def nothing_left_running() -> Iterator[None]:
 
 
 @pytest.fixture
-def open_endpoint() -> Iterator[OpenEndpoint]:
-    """Opens real servers; they close with the test."""
-    with ExitStack() as stack:
-
-        def open_one(behave: Behaviour | None = None, tls: ssl.SSLContext | None = None) -> Endpoint:
-            return stack.enter_context(Endpoint(behave, tls))
-
-        yield open_one
-
-
-@pytest.fixture
-def endpoint(open_endpoint: OpenEndpoint) -> Endpoint:
-    """A real server that answers 200."""
-    return open_endpoint()
-
-
-@pytest.fixture
 def open_thorn(open_endpoint: OpenEndpoint) -> Iterator[OpenThorn]:
     """Makes Thorns that may send to the loopback ports of the endpoints given.
 
@@ -85,51 +63,15 @@ def open_thorn(open_endpoint: OpenEndpoint) -> Iterator[OpenThorn]:
     with ExitStack() as stack:
 
         def open_one(*endpoints: Endpoint, **options: Any) -> Thorn:
-            allowed: dict[str, Any] = {
-                "allow_networks": [LOOPBACK],
-                "allow_ports": [80, 443, *(one.port for one in endpoints)],
-            }
-            return stack.enter_context(Thorn(**{**allowed, **options}))
+            return stack.enter_context(Thorn(**{**reaching(*endpoints), **options}))
 
         yield open_one
 
 
-@define
-class FakeClock:
-    """A clock that goes when it is told to."""
-
-    now: datetime = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-
-    def __call__(self) -> datetime:
-        return self.now
-
-    def advance(self, seconds: float) -> None:
-        self.now += timedelta(seconds=seconds)
-
-
 @pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture(scope="session")
-def authority() -> trustme.CA:
-    """An authority that no system trusts."""
-    return trustme.CA()
-
-
-@pytest.fixture
-def ca_bundle(authority: trustme.CA, tmp_path: Path) -> str:
-    """The path of a file with that authority's certificate."""
-    path = tmp_path / "ca.pem"
-    authority.cert_pem.write_to_path(str(path))
-    return str(path)
-
-
-@pytest.fixture
-def tls(authority: trustme.CA) -> ssl.SSLContext:
+def tls(authority: Authority) -> ssl.SSLContext:
     """What a server needs to be hooks.example.test and 127.0.0.1."""
-    return server_context(authority.issue_cert(NAME, "127.0.0.1"))
+    return authority.context(NAME, "127.0.0.1")
 
 
 @pytest.fixture(scope="session", params=each_kind())

@@ -55,10 +55,11 @@ FLOORS = {
     "__main__": 7,
     "cli": 7,
     "receive": 7,
+    "testing": 7,
 }
 ABOVE_NEEDS_AT_MOST = {"receive": 2}
 
-OPEN_MODULES = {"thornsdk.errors", "thornsdk.typing", "thornsdk.receive"}
+OPEN_MODULES = {"thornsdk.errors", "thornsdk.typing", "thornsdk.receive", "thornsdk.testing"}
 HEAVY = {"urllib3", "celery", "click", "rich", "thornsdk_plugins"}
 
 

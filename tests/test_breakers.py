@@ -7,11 +7,9 @@ from uuid import UUID
 
 import pytest
 
-from conftest import FakeClock, OpenEndpoint, OpenThorn
-from support.endpoint import Handler, Seen, never_answers
+from conftest import OpenThorn
 from support.stages import (
     TERMS,
-    Answer,
     TimedTransport,
     accepts,
     make_pipeline,
@@ -36,6 +34,8 @@ from thornsdk import (
 from thornsdk.errors import StoreError, TransportError
 from thornsdk.gates import Hold
 from thornsdk.planned import held_back
+from thornsdk.testing import Answer, FakeClock, Handler, Seen, never_answers
+from thornsdk.testing.fixtures import OpenEndpoint
 from thornsdk_plugins.memory import MemoryStore
 from thornsdk_plugins.sqlite import SqliteStore
 
@@ -360,7 +360,7 @@ def test_an_origin_that_hangs_does_not_hold_up_those_that_come_after_it(
     hanging_port = 0
 
     def behave(handler: Handler, seen: Seen) -> None:
-        if handler.server.server_address[1] == hanging_port:
+        if seen.header("Host").endswith(f":{hanging_port}"):
             never_answers(handler, seen)
         else:
             handler.answer(200)

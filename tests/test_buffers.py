@@ -11,17 +11,11 @@ from attrs import define
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from support.stages import (
-    CountingSerializer,
-    RecordingDispatcher,
-    RecordingTransport,
-    make_dispatch,
-    make_pipeline,
-    make_subscription,
-)
+from support.stages import CountingSerializer, make_dispatch, make_pipeline, make_subscription
 from thornsdk import Buffer, Dispatch, Event, Receipt, ReceiptState, Serializer, Thorn
 from thornsdk.buffers import Buffers
 from thornsdk.errors import ClosedError, ConfigurationError, DispatchError, SerializationError
+from thornsdk.testing import RecordingDispatcher, RecordingTransport
 from thornsdk_plugins.json import JsonSerializer
 
 
@@ -370,7 +364,8 @@ def test_a_task_can_have_its_buffer_flushed_in_a_thread(
 
 _FORKS = """
 import os
-from support.stages import CountingSerializer, RecordingDispatcher, RecordingTransport, make_pipeline
+from support.stages import CountingSerializer, make_pipeline
+from thornsdk.testing import RecordingDispatcher, RecordingTransport
 from thornsdk import Thorn
 
 dispatcher = RecordingDispatcher()

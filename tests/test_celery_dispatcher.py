@@ -13,12 +13,12 @@ from redis import Redis
 
 from conftest import OpenThorn
 from support.brokers import RedisServer, take_all
-from support.endpoint import Endpoint
 from support.forks import fork_and_publish
-from support.stages import NOW, RecordingTransport, make_pipeline
+from support.stages import NOW, make_pipeline
 from support.wire import Listener, wait_until
 from thornsdk import Audience, Bodies, DeliveryState, Dispatch, Message, Pipeline, Reason, ReceiptState, Thorn
 from thornsdk.errors import ConfigurationError, DispatchError, SerializationError
+from thornsdk.testing import Endpoint, RecordingTransport
 from thornsdk_plugins.celery import CeleryDispatcher
 from thornsdk_plugins.celery.apps import own_app
 from thornsdk_plugins.celery.publisher import MAX_BYTES, Publisher

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from conftest import OpenEndpoint
 from support.benchmarks import run_benchmark
-from support.endpoint import Endpoint, Handler, Seen
 from support.wire import wait_until
 from support.workers import SHOP, Worker, site, subscribe
 from thornsdk import DeliveryState, Thorn
+from thornsdk.testing import Endpoint, Handler, Seen
+from thornsdk.testing.fixtures import OpenEndpoint
 
 BATCH = 30
 IN_FLIGHT = 4

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from attrs import frozen
 
-from support.endpoint import Endpoint, answers, never_answers, once_then
 from support.wire import wait_until
 from support.workers import Worker, site, subscribe
 from thornsdk import RetryPolicy, Thorn
+from thornsdk.testing import Endpoint, answers, never_answers, once_then
 
 QUICKLY = RetryPolicy((0.1, 0.1), jitter=0)
 

@@ -13,13 +13,14 @@ from celery.exceptions import Reject
 from celery.states import SUCCESS
 from kombu.asynchronous.timer import Timer
 
-from conftest import FakeClock, OpenEndpoint, OpenThorn
+from conftest import OpenThorn
 from support.brokers import Queued, RedisServer, take_all
-from support.endpoint import Endpoint, answers, in_turn
-from support.stages import RecordingTransport, make_pipeline
+from support.stages import make_pipeline
 from support.wire import wait_until
 from thornsdk import DeliveryRecord, DeliveryState, Settings, Thorn
 from thornsdk.errors import ConfigurationError, SettingError
+from thornsdk.testing import Endpoint, FakeClock, RecordingTransport, answers, in_turn
+from thornsdk.testing.fixtures import OpenEndpoint
 from thornsdk_plugins.celery.apps import own_app
 from thornsdk_plugins.celery.outgoing import HOP
 from thornsdk_plugins.celery.tasks import SWEEP_EVERY, add_tasks, register_tasks

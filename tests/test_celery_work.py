@@ -11,10 +11,9 @@ from uuid import UUID, uuid4
 import pytest
 from attrs import evolve
 
-from conftest import FakeClock, OpenEndpoint, OpenThorn
+from conftest import OpenThorn
 from support.brokers import Queued, RedisServer, take_all
-from support.endpoint import Behaviour, Endpoint, Handler, Seen, answers, hangs, in_turn
-from support.stages import RecordingSigner, make_pipeline, make_record, make_subscription
+from support.stages import BrokenSigner, make_pipeline, make_record, make_subscription
 from thornsdk import (
     URL,
     DeliveryRecord,
@@ -27,6 +26,17 @@ from thornsdk import (
     Thorn,
 )
 from thornsdk.errors import DispatchError, RecipientRefused
+from thornsdk.testing import (
+    Behaviour,
+    Endpoint,
+    FakeClock,
+    Handler,
+    Seen,
+    answers,
+    hangs,
+    in_turn,
+)
+from thornsdk.testing.fixtures import OpenEndpoint
 from thornsdk_plugins.celery import CeleryDispatcher
 from thornsdk_plugins.celery.apps import own_app
 from thornsdk_plugins.celery.codec import write_retry
@@ -273,7 +283,7 @@ def test_one_that_raises_hangs_or_is_blocked_leaves_its_neighbours_untouched(
     fine = [make_subscription(n, url=f"{well.url}/{n}") for n in range(4, 8)]
     pipeline = make_pipeline(
         [PooledTransport()],
-        signers=[RecordingSigner(frozenset({raising.id}))],
+        signers=[BrokenSigner({raising.id})],
         dispatcher=CeleryDispatcher(broker_url=redis_url),
     )
     worker = open_worker(well, hanging, pipeline=evolve(pipeline, store=None), event_timeout=0.5)

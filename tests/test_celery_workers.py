@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 from celery import Celery
 
-from conftest import FakeClock, OpenEndpoint, OpenThorn
+from conftest import OpenThorn
 from support.brokers import empty_redis, take_all
-from support.endpoint import Endpoint, Handler, Seen, answers, once_then
 from support.shop import EVENT, declare
 from support.wire import wait_until
 from support.workers import SHOP, Worker, site, subscribe
 from thornsdk import URL, DeliveryState, RetryPolicy, Thorn
+from thornsdk.testing import Endpoint, FakeClock, Handler, Seen, answers, once_then, waits
+from thornsdk.testing.fixtures import OpenEndpoint
 from thornsdk_plugins.celery.batches import lane_of
 
 
@@ -60,7 +61,7 @@ def test_a_wrong_setting_ends_a_worker_at_its_start(
 def test_a_worker_that_is_asked_to_stop_finishes_its_batch(
     broker_url: str, tmp_path: Path, open_endpoint: OpenEndpoint
 ) -> None:
-    endpoint = open_endpoint(lambda handler, _: (handler.wait(0.1), handler.answer(200)))
+    endpoint = open_endpoint(waits(0.1, answers(200)))
     settings = site(broker_url, tmp_path, endpoint, concurrency=2)
     with Thorn(dispatcher="celery", **settings) as thorn, Worker(tmp_path, **settings) as worker:
         subscribe(thorn, "order.*", endpoint, times=20)

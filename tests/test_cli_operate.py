@@ -13,9 +13,7 @@ import click
 import pytest
 from attrs import evolve
 
-from conftest import FakeClock
 from support.commands import Commands, Ran, Screen, broken_pipe, send_one
-from support.endpoint import Endpoint, answers, in_turn
 from support.records import MINUTE, NOW, delivery, lost
 from thornsdk import (
     Attempt,
@@ -34,6 +32,7 @@ from thornsdk.cli.retry import rounds
 from thornsdk.cli.stopping import StopFlag, asked_to_stop
 from thornsdk.cli.telling import total
 from thornsdk.errors import StoreBusy
+from thornsdk.testing import Endpoint, FakeClock, answers, in_turn
 from thornsdk_plugins.sqlite import SqliteStore
 
 SECOND = timedelta(seconds=1)
@@ -357,7 +356,7 @@ def test_an_id_that_is_not_known_keeps_no_other_from_its_replay(run: Commands, e
 
 
 def test_what_was_not_delivered_is_replayed_and_counted(run: Commands, endpoint: Endpoint) -> None:
-    endpoint._server.behave = in_turn(answers(302), answers(200), answers(200))
+    endpoint.behave(in_turn(answers(302), answers(200), answers(200)))
     failed = send_one(run, url=endpoint.url)
     run("send", "order.created", "--data", "2")
     ran = run("replay", "--undelivered", "--since", "1h")
@@ -370,7 +369,7 @@ def test_machines_get_a_line_for_each_replay_and_the_tally_in_the_last(
     run: Commands, endpoint: Endpoint
 ) -> None:
     delivered = send_one(run, url=endpoint.url)
-    endpoint._server.behave = answers(302)
+    endpoint.behave(answers(302))
     ran = run("replay", "--state", "delivered", "--event", "order.*", "--json")
     assert ran.code == 1
     first, last = ran.json
@@ -426,7 +425,7 @@ def retry_until_sigterm(run: Commands, *flags: str, when: str) -> Ran:
 
 
 def test_retry_goes_on_with_what_becomes_due_until_it_is_stopped(run: Commands, endpoint: Endpoint) -> None:
-    endpoint._server.behave = in_turn(answers(503), answers(503), answers(200))
+    endpoint.behave(in_turn(answers(503), answers(503), answers(200)))
     send_one(run, url=endpoint.url)
     ran = retry_until_sigterm(run, when="delivered")
     assert (ran.code, ran.err) == (0, "")
@@ -435,7 +434,7 @@ def test_retry_goes_on_with_what_becomes_due_until_it_is_stopped(run: Commands, 
 
 
 def test_machines_get_the_tally_of_all_rounds_in_the_last_line(run: Commands, endpoint: Endpoint) -> None:
-    endpoint._server.behave = in_turn(answers(503), answers(200))
+    endpoint.behave(in_turn(answers(503), answers(200)))
     send_one(run, url=endpoint.url)
     ran = retry_until_sigterm(run, "--json", when="}")
     assert [one.get("outcome") for one in ran.json] == ["delivered", None]

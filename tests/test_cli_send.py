@@ -3,11 +3,11 @@ from pathlib import Path
 
 import pytest
 
-from conftest import OpenEndpoint
 from support.commands import Commands, Screen, broken_pipe, run_process, store_url
-from support.endpoint import Endpoint, answers
 from thornsdk import Thorn
 from thornsdk.receive import verify
+from thornsdk.testing import Endpoint, answers
+from thornsdk.testing.fixtures import OpenEndpoint
 
 
 @pytest.fixture
@@ -131,7 +131,7 @@ def test_it_sends_to_the_subscriptions_of_the_store(run: Commands, stored: Thorn
 def test_what_the_store_keeps_is_attempted_again_later(
     run: Commands, stored: Thorn, endpoint: Endpoint
 ) -> None:
-    endpoint._server.behave = answers(503)
+    endpoint.behave(answers(503))
     stored.subscribe("*", endpoint.url)
     ran = run("send", "order.created", "--data", "1")
     assert ran.code == 1

@@ -6,9 +6,9 @@ from uuid import UUID, uuid4
 import pytest
 
 from support.commands import Commands, Ran, run_process, send_one, store_url
-from support.endpoint import Endpoint, answers, in_turn
 from thornsdk import Thorn
 from thornsdk.cli.show import moment
+from thornsdk.testing import Endpoint, answers, in_turn
 
 STATIC = UUID("7c9f8a3e-1f52-4d8b-9a51-0b6f5f1f0a11")
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("cli_settings")
 
 
 def fails_once(endpoint: Endpoint) -> None:
-    endpoint._server.behave = in_turn(answers(503), answers(200))
+    endpoint.behave(in_turn(answers(503), answers(200)))
 
 
 def test_subscribing_prints_the_id_and_the_secret_that_was_made(tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ def test_old_secrets_are_listed_with_their_ends(run: Commands, thorn: Thorn) -> 
 
 
 def test_a_disabled_subscription_says_why(run: Commands, endpoint: Endpoint) -> None:
-    endpoint._server.behave = answers(410)
+    endpoint.behave(answers(410))
     send_one(run, url=endpoint.url)
     assert "disabled: answered 410 (gone) to order.created" in run("subscriptions").out
     (only,) = run("subscriptions", "--json").json
@@ -375,7 +375,7 @@ def test_replay_sends_a_delivery_again_under_its_id(run: Commands, endpoint: End
 
 
 def test_a_replay_that_does_not_arrive_is_exit_code_1(run: Commands, endpoint: Endpoint) -> None:
-    endpoint._server.behave = answers(500)
+    endpoint.behave(answers(500))
     delivery = send_one(run, url=endpoint.url)
     ran = run("replay", delivery, "--json")
     assert ran.code == 1
@@ -393,7 +393,7 @@ def test_retry_attempts_what_is_due_and_prints_the_tally(run: Commands, endpoint
 
 
 def test_machines_get_the_tally_of_a_retry_in_the_last_line(run: Commands, endpoint: Endpoint) -> None:
-    endpoint._server.behave = answers(500)
+    endpoint.behave(answers(500))
     delivery = send_one(run, url=endpoint.url)
     ran = run("retry", "--json")
     assert ran.code == 1

@@ -13,14 +13,15 @@ from ipaddress import ip_address
 import pytest
 from attrs import evolve
 
-from conftest import Listen, OpenEndpoint, OpenThorn
-from support.endpoint import Endpoint
+from conftest import Listen, OpenThorn
 from support.http2 import speaks_http2
 from support.tls import NAME, by_name
 from support.wire import failure as failure_of
 from support.wire import reason, replies, request_to, told
 from thornsdk import AddressRules, Exchange, Origin, Places, Reason, Response
 from thornsdk.errors import ConfigurationError, StageUnavailableError
+from thornsdk.testing import Endpoint, Handler, Seen, answers, waits
+from thornsdk.testing.fixtures import OpenEndpoint
 
 pycurl = pytest.importorskip("pycurl", reason="install thornsdk[curl] to test the transport curl")
 
@@ -152,7 +153,12 @@ def test_each_thread_that_sends_has_a_loop_of_its_own_and_leaves_it_to_the_next(
     open_endpoint: OpenEndpoint, transport: CurlTransport
 ) -> None:
     together = threading.Barrier(2)
-    endpoint = open_endpoint(lambda handler, _: (together.wait(timeout=20), handler.answer(200))[1])
+
+    def answer_both(handler: Handler, _: Seen) -> None:
+        together.wait(timeout=20)
+        handler.answer(200)
+
+    endpoint = open_endpoint(answer_both)
     threads = [threading.Thread(target=transport.send, args=(request_to(endpoint.url),)) for _ in range(2)]
     for one in threads:
         one.start()
@@ -223,7 +229,7 @@ def busy_loop(endpoint: Endpoint, transport: CurlTransport) -> Iterator[Exchange
 def test_a_loop_with_requests_in_flight_is_not_lent_to_others(
     open_endpoint: OpenEndpoint, transport: CurlTransport
 ) -> None:
-    endpoint = open_endpoint(lambda handler, seen: (handler.wait(0.05), handler.answer(200))[1])
+    endpoint = open_endpoint(waits(0.05, answers(200)))
     results = busy_loop(endpoint, transport)
     (loop,) = transport._all
     assert transport._give_back(loop) == [loop]
@@ -234,7 +240,7 @@ def test_a_loop_with_requests_in_flight_is_not_lent_to_others(
 def test_a_loop_that_is_its_parents_waits_for_nothing(
     open_endpoint: OpenEndpoint, transport: CurlTransport
 ) -> None:
-    endpoint = open_endpoint(lambda handler, seen: (handler.wait(0.05), handler.answer(200))[1])
+    endpoint = open_endpoint(waits(0.05, answers(200)))
     results = busy_loop(endpoint, transport)
     (loop,) = transport._all
     loop._is_abandoned = True

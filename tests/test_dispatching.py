@@ -2,16 +2,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from support.stages import (
-    CountingSerializer,
-    RecordingDispatcher,
-    RecordingTransport,
-    make_dispatch,
-    make_message,
-    make_pipeline,
-)
+from support.stages import CountingSerializer, make_dispatch, make_message, make_pipeline
 from thornsdk import Bodies, Deliverer, Dispatch, Dispatcher, Receipt, Thorn
 from thornsdk.errors import DispatchError, SerializationError
+from thornsdk.testing import RecordingDispatcher, RecordingTransport
 from thornsdk_plugins.default import DefaultDispatcher
 from thornsdk_plugins.disabled import DisabledDispatcher
 

@@ -14,11 +14,12 @@ from attrs import evolve
 
 import thornsdk
 import thornsdk_plugins
-from conftest import OpenEndpoint, OpenThorn
-from support.endpoint import Endpoint, answers
+from conftest import OpenThorn
 from support.examples import Web
-from thornsdk import DeliveryState, OutcomeKind, Plugin, Reason, Timings, errors, logs, receive
+from thornsdk import DeliveryState, OutcomeKind, Plugin, Reason, Timings, errors, logs, receive, testing
 from thornsdk.settings import setting_fields, setting_name
+from thornsdk.testing import Endpoint, answers
+from thornsdk.testing.fixtures import OpenEndpoint
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -74,6 +75,11 @@ def test_every_outcome_every_reason_and_every_state_stands_in_the_reference(buil
 @pytest.mark.parametrize("name", thornsdk.__all__)
 def test_every_public_name_stands_in_the_api(built: Path, name: str) -> None:
     assert f'id="thornsdk.{name}"' in html(built, "reference/api")
+
+
+@pytest.mark.parametrize("name", testing.__all__)
+def test_every_name_for_tests_stands_in_the_reference(built: Path, name: str) -> None:
+    assert f'id="thornsdk.testing.{name}"' in html(built, "reference/testing")
 
 
 def test_every_error_stands_in_the_api(built: Path) -> None:

@@ -11,12 +11,13 @@ from typing import TypeAlias
 
 import pytest
 
-from conftest import OpenEndpoint, OpenThorn
-from support.endpoint import Endpoint, Handler, Seen
+from conftest import OpenThorn
 from support.scripts import Process, running
 from support.stages import make_dispatch
 from support.wire import wait_until
 from thornsdk import DeliveryState, Thorn
+from thornsdk.testing import Endpoint, Handler, Seen
+from thornsdk.testing.fixtures import OpenEndpoint
 
 Start: TypeAlias = Callable[..., Process]
 

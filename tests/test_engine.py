@@ -10,18 +10,14 @@ from uuid import UUID
 import pytest
 from attrs import evolve
 
-from conftest import FakeClock, OpenEndpoint
-from support.endpoint import Handler, Seen
 from support.records import until
 from support.stages import (
     NOW,
     TERMS,
     BrokenObserver,
+    BrokenSigner,
     CountingSerializer,
     ProgrammedTransport,
-    RecordingObserver,
-    RecordingSigner,
-    RecordingTransport,
     accepts,
     answered,
     make_dispatch,
@@ -55,6 +51,8 @@ from thornsdk.errors import ConfigurationError, NotFound, SerializationError, St
 from thornsdk.logs import DeliveryLog
 from thornsdk.planned import Conditions, plan
 from thornsdk.replaying import Replays
+from thornsdk.testing import FakeClock, Handler, RecordingObserver, RecordingTransport, Seen
+from thornsdk.testing.fixtures import OpenEndpoint
 from thornsdk_plugins.json import JsonSerializer
 from thornsdk_plugins.memory import MemoryStore
 from thornsdk_plugins.urllib3 import PooledTransport
@@ -1040,7 +1038,7 @@ def test_a_dispatcher_can_tell_something_in_the_delivery_log(caplog: pytest.LogC
 def test_of_a_thousand_subscribers_three_are_bad_and_997_are_delivered(open_endpoint: OpenEndpoint) -> None:
     def behave(handler: Handler, seen: Seen) -> None:
         if seen.path == "/hooks/hang":
-            handler.close_connection = True
+            handler.close()
             handler.wait(30)
         else:
             handler.answer(500 if seen.path == "/hooks/500" else 200, b"ok")
@@ -1054,7 +1052,7 @@ def test_of_a_thousand_subscribers_three_are_bad_and_997_are_delivered(open_endp
     rules = AddressRules(["127.0.0.0/8"], ports={endpoint.port})
     pipeline = make_pipeline(
         [PooledTransport(concurrency=8)],
-        signers=[RecordingSigner(broken_for=frozenset({UUID(int=900)}))],
+        signers=[BrokenSigner({UUID(int=900)})],
     )
     house = House(pipeline, *subscriptions, rules=rules, terms=evolve(TERMS, timeout=2.0))
     found = house.send()

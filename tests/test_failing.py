@@ -5,11 +5,9 @@ from datetime import timedelta
 import pytest
 from attrs import define, field
 
-from conftest import FakeClock
 from support.stages import (
     BrokenObserver,
     ProgrammedTransport,
-    RecordingObserver,
     TimedTransport,
     make_pipeline,
     make_subscription,
@@ -28,6 +26,7 @@ from thornsdk import (
     Thorn,
 )
 from thornsdk.errors import TransportError
+from thornsdk.testing import FakeClock, RecordingObserver
 from thornsdk_plugins.memory import MemoryStore
 
 DAY = 24 * 3600.0

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from conftest import OpenEndpoint, OpenThorn
-from support.endpoint import Endpoint, answers, in_turn
+from conftest import OpenThorn
 from thornsdk import DeliveryState, Thorn
 from thornsdk.errors import ConfigurationError, InvalidValue
+from thornsdk.testing import Endpoint, answers, in_turn
+from thornsdk.testing.fixtures import OpenEndpoint
 
 OpenShop = Callable[..., Thorn]
 

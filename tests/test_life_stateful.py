@@ -12,7 +12,6 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from conftest import FakeClock
 from support.stages import TimedTransport, make_pipeline, make_subscription
 from thornsdk import (
     DeliveryFilter,
@@ -26,6 +25,7 @@ from thornsdk import (
     delivery_id,
 )
 from thornsdk.errors import TransportError
+from thornsdk.testing import FakeClock
 from thornsdk_plugins.sqlite import SqliteStore
 
 SUBSCRIPTIONS = [make_subscription(number) for number in range(1, 4)]

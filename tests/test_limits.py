@@ -9,12 +9,10 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from conftest import FakeClock, OpenEndpoint, OpenThorn
-from support.endpoint import Handler, Seen
+from conftest import OpenThorn
 from support.stages import (
     TERMS,
-    Answer,
-    RecordingSigner,
+    BrokenSigner,
     TimedTransport,
     accepts,
     answered,
@@ -44,6 +42,8 @@ from thornsdk import (
 )
 from thornsdk.errors import InvalidValue, NotFound, StoreDamaged, StoreError, TransportError
 from thornsdk.limits import Limits
+from thornsdk.testing import Answer, FakeClock, Handler, RecordingSigner, Seen
+from thornsdk.testing.fixtures import OpenEndpoint
 from thornsdk.turns import InTurn
 from thornsdk_plugins.memory import MemoryStore
 from thornsdk_plugins.sqlite import SqliteStore
@@ -312,7 +312,7 @@ def test_whatever_comes_of_an_attempt_its_place_is_free(
 
 
 def test_a_request_that_cannot_be_built_frees_its_place(clock: FakeClock) -> None:
-    house = House(MemoryStore(), clock, signer=RecordingSigner(frozenset({KEY})))
+    house = House(MemoryStore(), clock, signer=BrokenSigner({KEY}))
     house.store.put([limited(max_in_flight=1)])
     house.send()
     assert (house.requests, house.traffic.in_flight) == (0, ())

@@ -18,14 +18,11 @@ from attrs import define, evolve, field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conftest import FakeClock
 from support.records import delivery
 from support.stages import (
     NOW,
     CountingSerializer,
     ProgrammedTransport,
-    RecordingObserver,
-    RecordingTransport,
     TimedTransport,
     answered,
     make_dispatch,
@@ -55,6 +52,7 @@ from thornsdk.engine import Engine
 from thornsdk.errors import PipelineError, StoreDamaged
 from thornsdk.lines import LONGEST_WAIT, SHORTEST_WAIT
 from thornsdk.replaying import Replays
+from thornsdk.testing import FakeClock, RecordingObserver, RecordingTransport
 from thornsdk_plugins.form import FormSerializer
 from thornsdk_plugins.json import JsonSerializer
 from thornsdk_plugins.memory import MemoryStore

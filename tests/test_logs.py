@@ -10,19 +10,12 @@ import pytest
 import structlog
 from structlog.testing import LogCapture
 
-from conftest import OpenEndpoint, OpenThorn
-from support.endpoint import Endpoint, answers, resets
-from support.stages import (
-    NOW,
-    BrokenObserver,
-    RecordingTransport,
-    make_pipeline,
-    make_record,
-    make_subscription,
-    says_status,
-)
+from conftest import OpenThorn
+from support.stages import NOW, BrokenObserver, make_pipeline, make_record, make_subscription, says_status
 from thornsdk import OutcomeKind, Receipt, ReceiptState, Thorn, Timings
 from thornsdk.logs import DeliveryLog, attempt_fields
+from thornsdk.testing import Behaviour, Endpoint, RecordingTransport, answers, closes
+from thornsdk.testing.fixtures import OpenEndpoint
 
 FIELDS = [
     "delivery",
@@ -325,7 +318,7 @@ def test_there_is_one_event_for_each_attempt(
     open_endpoint: OpenEndpoint, open_thorn: OpenThorn, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "thornsdk")
-    endpoints = [open_endpoint(answers(200)), open_endpoint(answers(500)), open_endpoint(resets)]
+    endpoints = [open_endpoint(answers(200)), open_endpoint(answers(500)), open_endpoint(closes)]
     thorn = open_thorn(*endpoints, retry=False)
     for one in endpoints:
         thorn.subscribe("order.*", one.url)
@@ -343,9 +336,9 @@ def secret_parts(endpoint: Endpoint) -> list[str]:
     return parts
 
 
-@pytest.mark.parametrize("behaviour", [answers(200, b"hidden-body"), answers(503, b"hidden-body"), resets])
+@pytest.mark.parametrize("behaviour", [answers(200, b"hidden-body"), answers(503, b"hidden-body"), closes])
 def test_nothing_secret_is_told(
-    behaviour: object, open_endpoint: OpenEndpoint, open_thorn: OpenThorn, caplog: pytest.LogCaptureFixture
+    behaviour: Behaviour, open_endpoint: OpenEndpoint, open_thorn: OpenThorn, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     endpoint = open_endpoint(behaviour)

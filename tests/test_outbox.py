@@ -21,19 +21,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from conftest import FakeClock, OpenEndpoint, OpenThorn
+from conftest import OpenThorn
 from support.brokers import take_all
 from support.databases import OpenShop, Shop, format_shop, postgres_shops, sqlite_shop
-from support.endpoint import Endpoint, Handler, Seen
 from support.scripts import Process, running
-from support.stages import (
-    NOW,
-    TERMS,
-    CountingSerializer,
-    RecordingDispatcher,
-    RecordingTransport,
-    make_pipeline,
-)
+from support.stages import NOW, TERMS, CountingSerializer, make_pipeline
 from support.wire import wait_until
 from thornsdk import (
     Audience,
@@ -62,6 +54,8 @@ from thornsdk.errors import (
 )
 from thornsdk.outbox import Row
 from thornsdk.outbox_documents import read_document, write_document
+from thornsdk.testing import Endpoint, FakeClock, Handler, RecordingDispatcher, RecordingTransport, Seen
+from thornsdk.testing.fixtures import OpenEndpoint
 from thornsdk_plugins.celery.publisher import MAX_BYTES
 from thornsdk_plugins.json import JsonSerializer
 

@@ -3,19 +3,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from conftest import FakeClock
-from support.stages import (
-    CountingSerializer,
-    CountingTransport,
-    RecordingObserver,
-    RecordingSigner,
-    RecordingTransport,
-    make_pipeline,
-)
+from support.stages import CountingSerializer, CountingTransport, make_pipeline
 from thornsdk import HookContext, Pipeline, Plugin, Provided, Settings, StageContext, hookimpl
 from thornsdk.errors import PipelineError, UnknownStageError
 from thornsdk.pipeline import build_pipeline, build_store
 from thornsdk.plugins import PluginManager, Source
+from thornsdk.testing import FakeClock, RecordingObserver, RecordingSigner, RecordingTransport
 from thornsdk_plugins.default import DefaultDispatcher
 from thornsdk_plugins.disabled import DisabledDispatcher
 from thornsdk_plugins.json import JsonSerializer

@@ -8,7 +8,6 @@ from typing import cast
 import pytest
 from attrs import define, frozen
 
-from conftest import FakeClock
 from support.stages import CountingTransport
 from thornsdk import HookContext, Plugin, Provided, Settings, StageContext, Thorn, Transport, hookimpl
 from thornsdk.errors import (
@@ -19,6 +18,7 @@ from thornsdk.errors import (
     UnknownStageError,
 )
 from thornsdk.plugins import GROUP, PluginManager, Source
+from thornsdk.testing import FakeClock
 
 Install = Callable[..., None]
 

@@ -14,11 +14,11 @@ from standardwebhooks.webhooks import WebhookVerificationError as StandardVerifi
 from svix.webhooks import Webhook as SvixWebhook
 from svix.webhooks import WebhookVerificationError as SvixVerificationError
 
-from conftest import FakeClock, OpenThorn
-from support.endpoint import Endpoint, Seen
+from conftest import OpenThorn
 from thornsdk import Digest, Secret, hook_hmac, standard_webhooks
 from thornsdk.errors import InvalidSecret, InvalidSignature
 from thornsdk.receive import Received, Scheme, verify
+from thornsdk.testing import Endpoint, FakeClock, Seen
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 KEY = Secret(SECRET).key

@@ -5,13 +5,13 @@ from uuid import UUID
 
 import pytest
 
-from conftest import FakeClock, OpenThorn
-from support.endpoint import Endpoint
-from support.stages import NOW, RecordingTransport, make_pipeline, make_subscription
+from conftest import OpenThorn
+from support.stages import NOW, make_pipeline, make_subscription
 from thornsdk import OldSecret, Secret, Subscription, Thorn
 from thornsdk.errors import InvalidSecret, InvalidSignature, InvalidValue, NotFound
 from thornsdk.model import rotated
 from thornsdk.receive import Scheme, verify
+from thornsdk.testing import Endpoint, FakeClock, RecordingTransport
 from thornsdk_plugins.standard_webhooks import StandardWebhooksSigner
 
 HTTPS = "https://example.com/hooks"

@@ -7,13 +7,11 @@ from uuid import UUID
 import pytest
 from attrs import evolve
 
-from conftest import FakeClock
 from support.stages import (
     NOW,
     TERMS,
+    BrokenSigner,
     ProgrammedTransport,
-    RecordingSigner,
-    RecordingTransport,
     accepts,
     answered,
     make_pipeline,
@@ -43,6 +41,7 @@ from thornsdk.errors import RecipientRefused, SerializationError, StoreFull, Tra
 from thornsdk.logs import DeliveryLog
 from thornsdk.planned import Conditions
 from thornsdk.run import Run
+from thornsdk.testing import FakeClock, RecordingSigner, RecordingTransport
 from thornsdk_plugins.hook_hmac import HookHmacSigner
 from thornsdk_plugins.standard_webhooks import StandardWebhooksSigner
 
@@ -190,13 +189,13 @@ def test_a_scheme_that_no_transport_serves_is_blocked_and_harms_no_other() -> No
 
 
 def test_a_signer_that_raises_for_one_harms_no_other() -> None:
-    signer = RecordingSigner(broken_for=frozenset({UUID(int=2)}))
+    signer = BrokenSigner({UUID(int=2)})
     pipeline = make_pipeline([RecordingTransport()], signers=[signer])
     assert results(pipeline, plans(3)) == [(1, *DELIVERED), (2, *STAGE_RETRY), (3, *DELIVERED)]
 
 
 def test_what_a_stage_raised_is_told_without_its_text() -> None:
-    signer = RecordingSigner(broken_for=frozenset({UUID(int=1)}))
+    signer = BrokenSigner({UUID(int=1)})
     (record,) = run(make_pipeline([RecordingTransport()], signers=[signer]), plans(1))
     assert record.last.detail.startswith("a stage raised LookupError at stages.py:")
     assert "told nowhere" not in record.last.detail
@@ -205,7 +204,7 @@ def test_what_a_stage_raised_is_told_without_its_text() -> None:
 @pytest.mark.parametrize("header", [("X Name", "value"), ("X-Name", "line\nbreak"), ("X-Name", "naïve")])
 def test_a_header_of_a_signer_that_cannot_be_sent_is_not_sent(header: tuple[str, str]) -> None:
     transport = RecordingTransport()
-    assert results(make_pipeline([transport], signers=[RecordingSigner(header=header)]), plans(1)) == [
+    assert results(make_pipeline([transport], signers=[RecordingSigner((header,))]), plans(1)) == [
         (1, *STAGE_RETRY)
     ]
     assert transport.requests == []
@@ -214,7 +213,7 @@ def test_a_header_of_a_signer_that_cannot_be_sent_is_not_sent(header: tuple[str,
 @pytest.mark.parametrize("name", ["Content-Length", "content-type", "Host", "Hook-Delivery", "X-Theirs"])
 def test_a_signer_cannot_set_a_header_that_is_not_its_own(name: str) -> None:
     transport = RecordingTransport()
-    pipeline = make_pipeline([transport], signers=[RecordingSigner(header=(name, "1"))])
+    pipeline = make_pipeline([transport], signers=[RecordingSigner(((name, "1"),))])
     planned = [plan(make_subscription(1, headers={"X-Theirs": "2"}))]
     assert results(pipeline, planned) == [(1, *STAGE_RETRY)]
     assert transport.requests == []

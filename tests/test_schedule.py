@@ -7,9 +7,9 @@ from random import Random
 
 import pytest
 
-from conftest import FakeClock
 from support.stages import TimedTransport, make_pipeline, make_subscription, says_status
 from thornsdk import DeliveryState, RetryPolicy, Settings, Store, Thorn
+from thornsdk.testing import FakeClock
 
 TEN_DAYS = timedelta(days=10)
 

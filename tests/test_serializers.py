@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import OpenThorn
-from support.endpoint import Endpoint
 from support.stages import make_message
 from thornsdk import Serializer
 from thornsdk.errors import SerializationError
+from thornsdk.testing import Endpoint
 from thornsdk_plugins.form import FormSerializer
 from thornsdk_plugins.json import JsonSerializer
 

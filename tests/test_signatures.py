@@ -10,9 +10,9 @@ from uuid import UUID
 import pytest
 from attrs import evolve
 
-from conftest import FakeClock, OpenThorn
-from support.endpoint import Endpoint
+from conftest import OpenThorn
 from thornsdk import Delivery, Digest, OldSecret, Secret, Subscription, hook_hmac, standard_webhooks
+from thornsdk.testing import Endpoint, FakeClock
 from thornsdk_plugins.hook_hmac import HookHmacSigner
 from thornsdk_plugins.standard_webhooks import StandardWebhooksSigner
 

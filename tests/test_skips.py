@@ -9,16 +9,7 @@ from weakref import WeakSet
 import pytest
 from attrs import evolve
 
-from conftest import FakeClock
-from support.stages import (
-    BrokenObserver,
-    CountingTransport,
-    RecordingObserver,
-    RecordingTransport,
-    make_dispatch,
-    make_pipeline,
-    make_subscription,
-)
+from support.stages import BrokenObserver, CountingTransport, make_dispatch, make_pipeline, make_subscription
 from thornsdk import (
     Audience,
     DeliveryFilter,
@@ -35,6 +26,7 @@ from thornsdk import (
     Transport,
 )
 from thornsdk.errors import NotFound, StoreFull
+from thornsdk.testing import FakeClock, RecordingObserver, RecordingTransport
 from thornsdk_plugins.sqlite import SqliteStore
 
 CANCELLED = DeliveryFilter(states=frozenset({DeliveryState.CANCELLED}))

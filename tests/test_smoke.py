@@ -1,5 +1,5 @@
 from conftest import OpenThorn
-from support.endpoint import Endpoint
+from thornsdk.testing import Endpoint
 
 
 def test_an_event_reaches_a_subscriber(endpoint: Endpoint, open_thorn: OpenThorn) -> None:

@@ -3,10 +3,9 @@ import json
 import pytest
 from attrs import field, frozen
 
-from conftest import FakeClock
-from support.stages import RecordingTransport
 from thornsdk import HookContext, Plugin, Provided, Settings, StageContext, Thorn, Transport, hookimpl
 from thornsdk.errors import InvalidValue, SettingError
+from thornsdk.testing import FakeClock, RecordingTransport
 
 
 def _some(_: object, __: object, birds: int) -> None:

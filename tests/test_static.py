@@ -8,10 +8,10 @@ from uuid import UUID
 import pytest
 
 from conftest import OpenThorn
-from support.endpoint import Endpoint
 from thornsdk import URL, Digest, EventPattern, Secret, Subscription
 from thornsdk.errors import ConfigurationError
 from thornsdk.static import StaticSubscribers
+from thornsdk.testing import Endpoint
 
 SECRET = Secret("hunter2")
 URL_TEXT = "https://a.example/hooks"

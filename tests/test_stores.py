@@ -15,7 +15,7 @@ from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conftest import OpenEndpoint, OpenThorn
+from conftest import OpenThorn
 from support.records import MINUTE, NOW, delivery, in_state, lost, owed, subscription, until
 from thornsdk import (
     Attempt,
@@ -35,6 +35,7 @@ from thornsdk import (
     Timings,
     Traffic,
 )
+from thornsdk.testing.fixtures import OpenEndpoint
 from thornsdk_plugins.memory import MemoryStore
 from thornsdk_plugins.sqlite import SqliteStore
 

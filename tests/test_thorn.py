@@ -10,16 +10,8 @@ from uuid import UUID
 
 import pytest
 
-from conftest import FakeClock, OpenEndpoint, OpenThorn
-from support.endpoint import Endpoint, Handler, Seen, answers, hangs, in_turn
-from support.stages import (
-    RecordingDispatcher,
-    RecordingTransport,
-    make_dispatch,
-    make_pipeline,
-    make_subscription,
-    says_status,
-)
+from conftest import OpenThorn
+from support.stages import make_dispatch, make_pipeline, make_subscription, says_status
 from thornsdk import (
     URL,
     DeliveryFilter,
@@ -54,6 +46,18 @@ from thornsdk.errors import (
     SettingError,
     ThornError,
 )
+from thornsdk.testing import (
+    Endpoint,
+    FakeClock,
+    Handler,
+    RecordingDispatcher,
+    RecordingTransport,
+    Seen,
+    answers,
+    hangs,
+    in_turn,
+)
+from thornsdk.testing.fixtures import OpenEndpoint
 from thornsdk_plugins.default import DefaultDispatcher
 from thornsdk_plugins.disabled import DisabledDispatcher
 from thornsdk_plugins.json import JsonSerializer

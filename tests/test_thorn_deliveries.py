@@ -7,9 +7,8 @@ from uuid import UUID
 import pytest
 from attrs import evolve
 
-from conftest import FakeClock
 from support.records import delivery, subscription
-from support.stages import RecordingTransport, accepts, make_pipeline, says_status
+from support.stages import accepts, make_pipeline, says_status
 from thornsdk import (
     DeliveryFilter,
     DeliveryRecord,
@@ -23,6 +22,7 @@ from thornsdk import (
 )
 from thornsdk.errors import InvalidValue, NotFound
 from thornsdk.stages import utc_now
+from thornsdk.testing import FakeClock, RecordingTransport
 from thornsdk_plugins.memory import MemoryStore
 from thornsdk_plugins.sqlite import SqliteStore
 

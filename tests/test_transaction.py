@@ -7,9 +7,10 @@ from typing import Never
 
 import pytest
 
-from support.stages import CountingSerializer, RecordingDispatcher, RecordingTransport, make_pipeline
+from support.stages import CountingSerializer, make_pipeline
 from thornsdk import Event, ReceiptState, Serializer, Thorn
 from thornsdk.errors import ClosedError, DispatchError, SerializationError
+from thornsdk.testing import RecordingDispatcher, RecordingTransport
 from thornsdk_plugins.json import JsonSerializer
 
 

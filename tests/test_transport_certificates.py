@@ -4,36 +4,37 @@ import ssl
 import threading
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 import pytest
-import trustme
 from attrs import evolve
 
-from conftest import Listen, OpenEndpoint, OpenThorn, OpenTransport
-from support.endpoint import Endpoint, Handler, Seen
-from support.tls import NAME, by_name, client_file, over_tls, server_context
+from conftest import Listen, OpenThorn, OpenTransport
+from support.tls import NAME, by_name, client_file, over_tls
 from support.transports import KINDS
 from support.wire import OK, failure, read_request, reason, request_to, told
 from thornsdk import Reason, Transport
 from thornsdk.errors import ConfigurationError
+from thornsdk.testing import Authority, Endpoint, Handler, Seen
+from thornsdk.testing.fixtures import OpenEndpoint
 
 VERSIONS = pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 
 
 @pytest.fixture
-def wanting(authority: trustme.CA) -> ssl.SSLContext:
+def wanting(authority: Authority) -> ssl.SSLContext:
     """What a server needs that wants certificates of our authority."""
-    context = server_context(authority.issue_cert(NAME, "127.0.0.1"))
+    context = authority.context(NAME, "127.0.0.1")
     context.verify_mode = ssl.CERT_REQUIRED
-    authority.configure_trust(context)
+    authority.ca.configure_trust(context)
     return context
 
 
 @pytest.fixture
-def files(authority: trustme.CA, tmp_path: Path) -> dict[str, str]:
+def files(authority: Authority, tmp_path: Path) -> dict[str, str]:
     """Two certificates that the server knows, and one that it does not."""
     known = {name: client_file(authority, name, tmp_path) for name in ("one", "other")}
-    return known | {"stranger": client_file(trustme.CA(), "stranger", tmp_path)}
+    return known | {"stranger": client_file(Authority(), "stranger", tmp_path)}
 
 
 @pytest.fixture
@@ -48,7 +49,8 @@ def showing(open_transport: OpenTransport, ca_bundle: str, files: dict[str, str]
 
 def shown(handler: Handler) -> str:
     """Gives whom the certificate of a connection is for."""
-    certificate = handler.connection.getpeercert()
+    assert isinstance(handler.sock, ssl.SSLSocket)
+    certificate: Any = handler.sock.getpeercert()
     return certificate["subjectAltName"][0][1].split("@")[0] if certificate else "nobody"
 
 
@@ -204,9 +206,9 @@ def test_a_file_that_cannot_be_used_is_told_at_the_start(
 
 
 def test_a_file_without_a_key_is_told_at_the_start(
-    open_transport: OpenTransport, authority: trustme.CA, tmp_path: Path
+    open_transport: OpenTransport, authority: Authority, tmp_path: Path
 ) -> None:
     path = tmp_path / "client.pem"
-    authority.issue_cert("a@example.test").cert_chain_pems[0].write_to_path(str(path))
+    authority.ca.issue_cert("a@example.test").cert_chain_pems[0].write_to_path(str(path))
     with pytest.raises(ConfigurationError, match="the client certificate 'shop'"):
         open_transport(client_certificates={"shop": str(path)})

@@ -9,12 +9,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from conftest import Listen, OpenEndpoint, OpenTransport
-from support.endpoint import Endpoint, answers
+from conftest import Listen, OpenTransport
 from support.transports import KINDS
 from support.wire import OK, keeps, read_request, replies, request_to, told
 from thornsdk import Reason, Transport, exchange
 from thornsdk.errors import ConfigurationError
+from thornsdk.testing import Endpoint, answers
+from thornsdk.testing.fixtures import OpenEndpoint
 from thornsdk.typing import Headers
 
 SHARED = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

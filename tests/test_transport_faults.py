@@ -11,12 +11,13 @@ from typing import NoReturn
 
 import pytest
 
-from conftest import Listen, OpenEndpoint, OpenThorn, OpenTransport
+from conftest import Listen, OpenThorn, OpenTransport
 from support.bad_receivers import HEAD, bad_receivers, never_accepts, resets_hard
-from support.endpoint import Endpoint, Handler, Seen, answers, drips, hangs, says
 from support.memory import growth_beside
 from support.wire import OK, failure, read_request, reason, replies, request_to, told
 from thornsdk import URL, AddressRules, Reason, Transport
+from thornsdk.testing import Endpoint, Handler, Seen, answers, drips, hangs, says
+from thornsdk.testing.fixtures import OpenEndpoint
 from thornsdk.typing import IPAddress
 
 SOON = 0.3

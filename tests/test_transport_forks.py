@@ -7,10 +7,11 @@ import threading
 
 import pytest
 
-from conftest import Listen, OpenEndpoint
-from support.endpoint import Endpoint, Handler, Seen
+from conftest import Listen
 from support.forks import fork_and_send, fork_in_flight, run
 from support.wire import OK, read_request
+from thornsdk.testing import Endpoint, Handler, Seen
+from thornsdk.testing.fixtures import OpenEndpoint
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 

@@ -6,12 +6,13 @@ from ipaddress import ip_address
 import pytest
 from attrs import evolve
 
-from conftest import Listen, OpenEndpoint, OpenTransport
-from support.endpoint import Endpoint
+from conftest import Listen, OpenTransport
 from support.tls import NAME
 from support.wire import OK, failure, reason, replies, request_to, told
 from thornsdk import AddressRules, Reason, Transport, exchange
 from thornsdk.errors import TransportError
+from thornsdk.testing import Endpoint
+from thornsdk.testing.fixtures import OpenEndpoint
 from thornsdk.typing import IPAddress
 
 

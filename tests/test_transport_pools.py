@@ -9,10 +9,11 @@ from queue import SimpleQueue
 
 import pytest
 
-from conftest import Listen, OpenEndpoint, OpenTransport
-from support.endpoint import Endpoint, Handler, Seen, answers
+from conftest import Listen, OpenTransport
 from support.wire import OK, keeps_answering, read_request, reason, replies, request_to, told
 from thornsdk import Reason, Transport, exchange
+from thornsdk.testing import Endpoint, Handler, Seen, answers
+from thornsdk.testing.fixtures import OpenEndpoint
 
 RESET_ON_CLOSE = b"\1\0\0\0\0\0\0\0"
 """Linger for no time: what is closed is reset."""

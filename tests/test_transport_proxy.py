@@ -3,13 +3,13 @@
 import ssl
 
 import pytest
-import trustme
 
-from conftest import Listen, OpenEndpoint, OpenThorn, OpenTransport
-from support.endpoint import Endpoint
+from conftest import Listen, OpenThorn, OpenTransport
 from support.proxy import refuses, tunnels_to
 from support.wire import failure, read_request, reason, request_to
 from thornsdk import AddressRules, Reason
+from thornsdk.testing import Authority, Endpoint
+from thornsdk.testing.fixtures import OpenEndpoint
 
 NO_NETWORKS = AddressRules()
 
@@ -30,11 +30,11 @@ def test_tls_is_with_the_receiver_not_with_the_proxy(
     open_endpoint: OpenEndpoint,
     listen: Listen,
     open_transport: OpenTransport,
-    authority: trustme.CA,
+    authority: Authority,
     ca_bundle: str,
 ) -> None:
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("hooks.example").configure_cert(tls)
+    authority.ca.issue_cert("hooks.example").configure_cert(tls)
     asked: list[str] = []
     proxy = listen(tunnels_to(open_endpoint(tls=tls).port, asked))
     transport = open_transport(filtering_proxy=f"http://127.0.0.1:{proxy.port}", ca_bundle=ca_bundle)

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 import pytest
 from attrs import define, field
 
-from conftest import OpenEndpoint, OpenTransport
-from support.endpoint import Endpoint, Handler, Seen
+from conftest import OpenTransport
 from support.wire import request_to, told, wait_until
 from thornsdk import Reason, Request, Response, Transport
+from thornsdk.testing import Endpoint, Handler, Seen
+from thornsdk.testing.fixtures import OpenEndpoint
 
 
 @define(eq=False)

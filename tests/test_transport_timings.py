@@ -7,11 +7,12 @@ from ipaddress import ip_address
 
 from attrs import evolve
 
-from conftest import Listen, OpenEndpoint, OpenTransport
-from support.endpoint import Endpoint, Handler, Seen, hangs
+from conftest import Listen, OpenTransport
 from support.tls import by_name
 from support.wire import failure, replies, request_to, told
 from thornsdk import Reason, Timings, Transport
+from thornsdk.testing import Endpoint, Handler, Seen, hangs
+from thornsdk.testing.fixtures import OpenEndpoint
 from thornsdk.typing import IPAddress
 
 WHILE = 0.2

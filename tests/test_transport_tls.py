@@ -9,14 +9,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-import trustme
 
-from conftest import Listen, OpenEndpoint, OpenThorn, OpenTransport
-from support.endpoint import Handler, Seen, drips
+from conftest import Listen, OpenThorn, OpenTransport
 from support.tls import NAME, by_name, over_tls, self_signed, server_context
 from support.wire import OK, failure, read_request, reason, request_to, told
 from thornsdk import Reason, Transport
 from thornsdk.errors import ConfigurationError
+from thornsdk.testing import Authority, Handler, Seen, drips
+from thornsdk.testing.fixtures import OpenEndpoint
 
 DAY = timedelta(days=1)
 
@@ -67,7 +67,7 @@ def test_an_authority_that_is_not_trusted_is_told(
 
 
 def test_another_private_authority_is_not_trusted(open_endpoint: OpenEndpoint, trusting: Transport) -> None:
-    endpoint = open_endpoint(tls=server_context(trustme.CA().issue_cert(NAME)))
+    endpoint = open_endpoint(tls=Authority().context(NAME))
     assert reason(trusting, by_name(endpoint.port)) is Reason.TLS_UNTRUSTED
     assert endpoint.seen == []
 
@@ -84,17 +84,17 @@ def test_a_certificate_that_is_signed_by_itself_is_told(
 
 @pytest.mark.parametrize("host", ["other.example.test", "127.0.0.1"])
 def test_a_certificate_for_another_host_is_told(
-    host: str, open_endpoint: OpenEndpoint, authority: trustme.CA, trusting: Transport
+    host: str, open_endpoint: OpenEndpoint, authority: Authority, trusting: Transport
 ) -> None:
-    endpoint = open_endpoint(tls=server_context(authority.issue_cert(NAME)))
+    endpoint = open_endpoint(tls=authority.context(NAME))
     assert reason(trusting, request_to(f"https://{host}:{endpoint.port}/")) is Reason.TLS_WRONG_NAME
     assert endpoint.seen == []
 
 
 def test_a_certificate_for_all_names_below_one_is_not_for_those_further_below(
-    open_endpoint: OpenEndpoint, authority: trustme.CA, trusting: Transport
+    open_endpoint: OpenEndpoint, authority: Authority, trusting: Transport
 ) -> None:
-    endpoint = open_endpoint(tls=server_context(authority.issue_cert("*.example.test")))
+    endpoint = open_endpoint(tls=authority.context("*.example.test"))
     assert trusting.send(by_name(endpoint.port)).status == 200
     further = request_to(f"https://a.b.example.test:{endpoint.port}/")
     assert reason(trusting, further) is Reason.TLS_WRONG_NAME
@@ -106,10 +106,10 @@ def test_a_certificate_out_of_its_time_is_told(
     ends: timedelta,
     open_endpoint: OpenEndpoint,
     trusting: Transport,
-    authority: trustme.CA,
+    authority: Authority,
 ) -> None:
     now = datetime.now(UTC)
-    certificate = authority.issue_cert(NAME, not_before=now + begins, not_after=now + ends)
+    certificate = authority.ca.issue_cert(NAME, not_before=now + begins, not_after=now + ends)
     endpoint = open_endpoint(tls=server_context(certificate))
     assert reason(trusting, by_name(endpoint.port)) is Reason.TLS_EXPIRED
     assert endpoint.seen == []

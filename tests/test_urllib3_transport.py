@@ -9,15 +9,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import trustme
 from urllib3.exceptions import ProtocolError, SSLError
 
-from conftest import Listen, OpenEndpoint
+from conftest import Listen
 from support.bad_receivers import RESET_ON_CLOSE
-from support.endpoint import Endpoint, resets, says
 from support.tls import by_name, client_file
 from support.wire import OK, failure, keeps, read_request, request_to, wait_until
 from thornsdk import AddressRules, Reason, Timings
+from thornsdk.testing import Authority, Endpoint, closes, says
+from thornsdk.testing.fixtures import OpenEndpoint
 from thornsdk_plugins import urllib3 as plugin
 from thornsdk_plugins.urllib3 import PooledTransport, connections, idle
 from thornsdk_plugins.urllib3.failures import translate
@@ -114,7 +114,7 @@ def test_a_forbidden_address_is_named_with_its_meaning(endpoint: Endpoint, poole
 
 
 def test_the_cause_of_an_error_is_kept(open_endpoint: OpenEndpoint, pooled: PooledTransport) -> None:
-    error = failure(pooled, request_to(open_endpoint(resets).url))
+    error = failure(pooled, request_to(open_endpoint(closes).url))
     assert isinstance(error.__cause__, http.client.RemoteDisconnected)
 
 
@@ -207,7 +207,7 @@ def test_a_connection_that_is_reset_in_the_very_moment_of_sending_is_replaced(
     assert (pooled.send(request_to(listener.url)).reused, listener.connections) == (False, 2)
 
 
-def test_a_client_certificate_whose_file_is_gone_is_told(tmp_path: Path, authority: trustme.CA) -> None:
+def test_a_client_certificate_whose_file_is_gone_is_told(tmp_path: Path, authority: Authority) -> None:
     file = client_file(authority, "shop", tmp_path)
     transport = PooledTransport(client_certificates={"shop": file})
     Path(file).unlink()

@@ -6,9 +6,9 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
-from support.endpoint import Endpoint, drips, hangs, says
 from support.wire import Listener, read_request
 from thornsdk import Reason
+from thornsdk.testing import Endpoint, drips, hangs, says
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
 RESET_ON_CLOSE = b"\1\0\0\0\0\0\0\0"

@@ -20,12 +20,13 @@ from sybil.parsers.myst import CodeBlockParser, PythonCodeBlockParser, SkipParse
 
 from support.brokers import redis_for_tests
 from support.console import evaluate_console
-from support.endpoint import Behaviour, Endpoint
 from thornsdk import AddressRules, LookUps, Thorn, literal_address
+from thornsdk.testing import Behaviour, Endpoint
 from thornsdk_plugins.urllib3.dial import Dialer
 from thornsdk_plugins.urllib3.watch import Watch, WatchedSocket
 
 ROOT = Path(__file__).parents[2]
+WEB_PORTS = {80, 443}
 LOOPBACK = AddressRules(allow=["127.0.0.0/8"])
 
 _dial = Dialer.dial
@@ -67,6 +68,9 @@ class Web:
         if (server_port := self.servers.get((host, port))) is not None:
             return _dial(Dialer(LookUps(), LOOPBACK.forbidden), "127.0.0.1", server_port, watch)
         address = literal_address(host)
+        on_loopback = address is not None and address.is_loopback and port not in WEB_PORTS
+        if on_loopback or host.endswith(".test"):
+            return _dial(dialer, host, port, watch)  # The example has opened an endpoint there.
         if host in {"example.com", "localhost"} or (address is not None and address.is_loopback):
             raise ConnectionRefusedError
         if address is None or dialer.guard(address) is None:

@@ -4,13 +4,12 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
-from attrs import define, field
+from attrs import define
 
 from thornsdk import (
     Attempt,
     Audience,
     Bodies,
-    Deliverer,
     Delivery,
     DeliveryRecord,
     Dispatch,
@@ -21,8 +20,6 @@ from thornsdk import (
     OutcomeKind,
     Pipeline,
     Reason,
-    Receipt,
-    ReceiptState,
     Request,
     Response,
     RetryPolicy,
@@ -35,7 +32,7 @@ from thornsdk import (
     exchange,
     to_plain,
 )
-from thornsdk.errors import DispatchError
+from thornsdk.testing import Answer, RecordingObserver, RecordingSigner, RecordingTransport
 from thornsdk.typing import Clock, Headers
 from thornsdk_plugins.default import DefaultDispatcher
 from thornsdk_plugins.hook_hmac import HookHmacSigner
@@ -45,7 +42,6 @@ from thornsdk_plugins.memory import MemoryStore
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 TERMS = Terms(timeout=3.0, retry=RetryPolicy.fixed(times=2, delay=60))
 
-Answer = Callable[[Request], Response]
 SendMany = Callable[[Iterable[Request]], Iterator[Exchange]]
 
 
@@ -62,29 +58,6 @@ def raises(error: Exception) -> Answer:
         raise error
 
     return answer
-
-
-class RecordingTransport(Transport):
-    """Keeps the requests that it is given, and answers as it is told: by default 200."""
-
-    user_agent = "recording/1"
-
-    def __init__(self, answer: Answer = accepts, schemes: Iterable[str] = ("https",)) -> None:
-        self._schemes = frozenset(schemes)
-        self.requests: list[Request] = []
-        self.closed = 0
-        self._answer = answer
-
-    @property
-    def schemes(self) -> frozenset[str]:
-        return self._schemes
-
-    def send(self, request: Request) -> Response:
-        self.requests.append(request)
-        return self._answer(request)
-
-    def close(self) -> None:
-        self.closed += 1
 
 
 class CountingTransport(Transport):
@@ -128,57 +101,18 @@ def answered(request: Request, answer: Answer = accepts) -> Exchange:
     return exchange(answer, request)
 
 
-class RecordingDispatcher(Dispatcher):
-    """Keeps the messages that it is given, as a broker does; with room for so many, it takes no more."""
+class BrokenSigner(RecordingSigner):
+    """Raises for the subscriptions that it is told to."""
 
-    def __init__(self, room: float = float("inf")) -> None:
-        self.room = room
-        self.taken: list[Dispatch] = []
-
-    @property
-    def name(self) -> str:
-        return "recording"
-
-    @property
-    def bodies(self) -> list[object]:
-        """What the messages say, as JSON."""
-        return [one.bodies.in_type("application/json") for one in self.taken]
-
-    def dispatch(self, dispatch: Dispatch, deliverer: Deliverer) -> Receipt:
-        if self.room <= len(self.taken):
-            raise DispatchError(self.name, "there is no room")
-        self.taken.append(dispatch)
-        return Receipt(
-            message_id=dispatch.message.id,
-            event=dispatch.message.event,
-            dispatcher=self.name,
-            state=ReceiptState.QUEUED,
-        )
-
-
-@define(eq=False)
-class RecordingSigner:
-    """Keeps what it signs; raises for the subscriptions that it is told to."""
-
-    broken_for: frozenset[UUID] = frozenset()
-    header: tuple[str, str] = ("Test-Signature", "signed")
-    signed: list[tuple[Delivery, datetime]] = field(factory=list)
+    def __init__(self, broken_for: Iterable[UUID]) -> None:
+        super().__init__()
+        self._broken_for = frozenset(broken_for)
 
     def sign(self, delivery: Delivery, at: datetime) -> Headers:
-        self.signed.append((delivery, at))
-        if delivery.subscription.id in self.broken_for:
+        headers = super().sign(delivery, at)
+        if delivery.subscription.id in self._broken_for:
             raise LookupError("the text of this error is told nowhere")
-        return (self.header,)
-
-
-@define(eq=False)
-class RecordingObserver:
-    """Keeps what it is told."""
-
-    records: list[DeliveryRecord] = field(factory=list)
-
-    def observe(self, record: DeliveryRecord) -> None:
-        self.records.append(record)
+        return headers
 
 
 @define(eq=False)

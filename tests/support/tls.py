@@ -15,6 +15,7 @@ from cryptography.x509.oid import NameOID
 
 from support.wire import request_to
 from thornsdk import Request
+from thornsdk.testing import Authority
 
 NAME = "hooks.example.test"
 
@@ -45,10 +46,10 @@ def over_tls(
     return run
 
 
-def client_file(authority: trustme.CA, name: str, folder: Path) -> str:
+def client_file(authority: Authority, name: str, folder: Path) -> str:
     """Issues a certificate for a client, and writes it with its key to a file; gives the path."""
     path = folder / f"{name}.pem"
-    authority.issue_cert(f"{name}@example.test").private_key_and_cert_chain_pem.write_to_path(str(path))
+    authority.ca.issue_cert(f"{name}@example.test").private_key_and_cert_chain_pem.write_to_path(str(path))
     return str(path)
 
 

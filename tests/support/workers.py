@@ -12,9 +12,9 @@ from typing import Any, Self
 from uuid import uuid4
 
 from support.commands import store_url
-from support.endpoint import Endpoint
 from support.wire import wait_until
 from thornsdk import Thorn
+from thornsdk.testing import Endpoint
 
 STANDALONE = "thornsdk_plugins.celery"
 """The worker without code of an application."""

@@ -33,7 +33,8 @@ napoleon_use_ivar = True
 # The library of Python has its docs elsewhere, and the build needs no network. Type variables, and words of
 # the code in single backquotes that are no public names, have no page.
 nitpick_ignore_regex = [
-    (r"py:.*", r"(collections|contextlib|datetime|decimal|enum|ipaddress|pathlib|socket|ssl|types|typing|uuid)\..*"),
+    (r"py:.*", r"(collections|contextlib|datetime|decimal|enum|ipaddress|pathlib|types|typing|uuid)\..*"),
+    (r"py:.*", r"(socket|ssl)\..*"),
     (r"py:.*", r".*\b(Options|Payload|Stage)(_co)?"),
     (r"py:obj", r"(Reason\.)?\w+"),
     # What stands in a signature, and is told in the text beside it.

@@ -1,0 +1,34 @@
+# A receiver of webhooks in Ruby, for any server that runs Rack: WEBHOOK_SECRETS="whsec_…" rackup receiver.ru
+require "openssl"
+
+TOLERANCE = 300 # seconds that the clocks may differ
+LARGEST = 1024 * 1024
+SECRETS = ENV.fetch("WEBHOOK_SECRETS").split
+
+def key_of(secret)
+  secret.start_with?("whsec_") ? secret.delete_prefix("whsec_").unpack1("m") : secret
+end
+
+def authentic?(id, timestamp, given, body)
+  return false if id.nil? || given.nil? || !/\A\d{1,11}\z/.match?(timestamp.to_s)
+  return false if (Time.now.to_i - timestamp.to_i).abs > TOLERANCE
+
+  signed = "#{id}.#{timestamp}.".b + body
+  expected = SECRETS.map { |one| "v1," + [OpenSSL::HMAC.digest("SHA256", key_of(one), signed)].pack("m0") }
+  given.split(" ").any? { |one| expected.any? { |other| OpenSSL.secure_compare(one, other) } }
+end
+
+def receive(env)
+  return 405 unless env["REQUEST_METHOD"] == "POST"
+
+  body = env["rack.input"].read(LARGEST + 1) || "" # The bytes as they came.
+  return 413 if body.bytesize > LARGEST
+
+  id = env["HTTP_WEBHOOK_ID"]
+  return 401 unless authentic?(id, env["HTTP_WEBHOOK_TIMESTAMP"], env["HTTP_WEBHOOK_SIGNATURE"], body)
+
+  warn "#{id}: #{env["HTTP_HOOK_EVENT"]}" # Put it into a queue; drop an id that you know.
+  204
+end
+
+run ->(env) { [receive(env), {}, []] }

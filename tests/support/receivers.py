@@ -1,0 +1,147 @@
+"""Runs the receivers of the docs, each in its own language."""
+
+import base64
+import http.client
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import pytest
+from attrs import frozen
+
+from thornsdk.typing import Headers
+
+FOLDER = Path(__file__).parents[2] / "docs" / "receivers"
+
+Post: TypeAlias = Callable[[Headers, bytes], int]
+"""Gives a message to a receiver, and gives the status that it answers."""
+
+
+@frozen
+class Language:
+    """How the receiver of a language is run.
+
+    Attributes:
+        program: What runs it, as it is called.
+        run: Runs it with these secrets while it is open.
+    """
+
+    program: str
+    run: Callable[[str], Any]
+
+
+@contextmanager
+def _served(command: list[str], secrets: str) -> Iterator[Post]:
+    """Runs a receiver that listens at a port itself."""
+    port = _free_port()
+    words = [one.replace("PORT", str(port)) for one in command]
+    env = {**os.environ, "WEBHOOK_SECRETS": secrets, "PORT": str(port)}
+    with subprocess.Popen(words, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        try:
+            _wait_for(port, process)
+            yield lambda headers, body: _post(port, headers, body)
+        finally:
+            process.terminate()
+
+
+def _post(port: int, headers: Headers, body: bytes) -> int:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    try:
+        connection.request("POST", "/hooks", body, dict(headers))
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+def _wait_for(port: int, process: "subprocess.Popen[bytes]") -> None:
+    give_up_at = time.monotonic() + 20
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            assert process.poll() is None, process.communicate()[0].decode()
+            assert time.monotonic() < give_up_at, "the receiver does not listen"
+            time.sleep(0.02)
+        else:
+            return
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+_RACK = """
+require "json"
+require "stringio"
+def run(app) = @app = app
+load ARGV.fetch(0)
+given = JSON.parse($stdin.read)
+env = given["headers"].to_h { |name, value| ["HTTP_" + name.upcase.tr("-", "_"), value] }
+body = StringIO.new(given["body"].unpack1("m"))
+print @app.call(env.merge("REQUEST_METHOD" => "POST", "rack.input" => body)).first
+"""
+
+
+@contextmanager
+def _racked(secrets: str) -> Iterator[Post]:
+    """Runs a receiver that some server of Rack would run."""
+
+    def post(headers: Headers, body: bytes) -> int:
+        given = json.dumps({"headers": headers, "body": base64.b64encode(body).decode()})
+        command = ["ruby", "-e", _RACK, str(FOLDER / "receiver.ru")]
+        return int(_run(command, secrets, given.encode()).stdout)
+
+    yield post
+
+
+@contextmanager
+def _by_hand(secrets: str) -> Iterator[Post]:
+    """Runs the script that verifies one message; its exit code stands for the status of an answer."""
+
+    def post(headers: Headers, body: bytes) -> int:
+        found = {name.lower(): value for name, value in headers}
+        names = ("webhook-id", "webhook-timestamp", "webhook-signature")
+        command = [str(FOLDER / "verify.sh"), *(found.get(name, "") for name in names)]
+        return 204 if _run(command, secrets, body, check=False).returncode == 0 else 401
+
+    yield post
+
+
+def _run(
+    command: list[str], secrets: str, given: bytes, *, check: bool = True
+) -> "subprocess.CompletedProcess[bytes]":
+    env = {**os.environ, "WEBHOOK_SECRETS": secrets}
+    return subprocess.run(command, input=given, env=env, capture_output=True, check=check, timeout=20)
+
+
+def _server(*command: str) -> Callable[[str], Any]:
+    return lambda secrets: _served(list(command), secrets)
+
+
+LANGUAGES: Final = {
+    "Python": Language(sys.executable, _server(sys.executable, str(FOLDER / "receiver.py"))),
+    "Node": Language("node", _server("node", str(FOLDER / "receiver.mjs"))),
+    "PHP": Language("php", _server("php", "-S", "127.0.0.1:PORT", str(FOLDER / "receiver.php"))),
+    "Ruby": Language("ruby", _racked),
+    "shell": Language("openssl", _by_hand),
+}
+
+
+def each_language() -> list[Any]:
+    """Gives the languages as parameters for pytest; one that cannot run here is skipped, and says why."""
+    return [_parameter(name, one) for name, one in LANGUAGES.items()]
+
+
+def _parameter(name: str, language: Language) -> Any:
+    reason = f"the receiver in {name} is not tested: install {language.program}"
+    marks = [] if shutil.which(language.program) else [pytest.mark.skip(reason=reason)]
+    return pytest.param(name, marks=marks)

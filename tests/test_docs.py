@@ -192,6 +192,20 @@ def test_the_example_in_a_docstring_runs(example: doctest.DocTest, web: Web) -> 
     assert not runner.failures, "".join(lines)
 
 
+OF_THORN = [
+    *("ALLOW_REDIRECTS", "CHUNKSIZE", "CODECS", "DISPATCHER", "DRF_PERMISSION_CLASSES", "EVENT_CHOICES"),
+    *("EVENT_TIMEOUT", "HMAC_SIGNER", "RECIPIENT_VALIDATORS", "RETRY", "RETRY_DELAY", "RETRY_MAX"),
+    *("SIGNAL_HONORS_TRANSACTION", "SUBSCRIBERS", "SUBSCRIBER_MODEL"),
+]
+"""The settings of Thorn 1.5.2."""
+
+
+def test_who_comes_from_thorn_finds_every_setting() -> None:
+    table = section(read("how-to/coming-from-thorn"), "## Settings")
+    left = " ".join(line.split("|")[1] for line in table.splitlines() if line.startswith("|"))
+    assert sorted(re.findall(r"`THORN_(\w+)`", left)) == OF_THORN
+
+
 def test_the_picture_of_the_states_shows_each_of_them() -> None:
     picture = (DOCS / "explanation" / "deliveries.svg").read_text()
     shown = re.findall(r'class="text state"[^>]*>(\w+)<', picture)

@@ -217,7 +217,7 @@ class Thorn:
 
     def buffer(
         self, *, flush_every: int | None = None, flush_after: float | None = None
-    ) -> AbstractContextManager[Buffer]:
+    ) -> AbstractContextManager[Buffer, None]:
         """Collects what this thread, or asyncio task, sends inside, and hands it over together at the end.
 
         With ``celery``, messages then travel many to a task; with ``default`` they are sent in turn. Inside
@@ -241,7 +241,9 @@ class Thorn:
             ...             receipt = created.send({"id": number})
             ...             receipts = buffer.maybe_flush()
         """
-        return self._buffers.opened(self._hand_over, flush_every=flush_every, flush_after=flush_after)
+        opened = self._buffers.opened(self._hand_over, flush_every=flush_every, flush_after=flush_after)
+        # It lets every error through, which type checkers do not know of a generator.
+        return cast("AbstractContextManager[Buffer, None]", opened)
 
     def relay(self, outbox: Outbox, *, stop: Callable[[], bool] = never) -> int:
         """Hands over the messages of an outbox that are committed, in the order in which they were sent.

@@ -9,7 +9,7 @@ import pytest
 from attrs import define, frozen
 
 from support.stages import CountingTransport
-from thornsdk import HookContext, Plugin, Provided, Settings, StageContext, Thorn, Transport, hookimpl
+from thornsdk import HookContext, Plugin, Provided, Settings, StageContext, Thorn, Transport
 from thornsdk.errors import (
     ConfigurationError,
     PluginClashError,
@@ -17,6 +17,7 @@ from thornsdk.errors import (
     StageUnavailableError,
     UnknownStageError,
 )
+from thornsdk.hookspecs import hookimpl  # A type checker would find what is wrong here on purpose.
 from thornsdk.plugins import GROUP, PluginManager, Source
 from thornsdk.testing import FakeClock
 

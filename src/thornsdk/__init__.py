@@ -11,10 +11,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    # To a type checker, a hook is a method that overrides one: it finds a hook that there is not.
+    from typing_extensions import override as hookimpl
+
     from thornsdk.buffers import Buffer
     from thornsdk.dispatching import Bodies, Body, Deliverer, Dispatch, Dispatcher, Planned, Terms
     from thornsdk.events import Event
-    from thornsdk.hookspecs import HookContext, Plugin, Provided, StageContext, hookimpl
+    from thornsdk.hookspecs import HookContext, Plugin, Provided, StageContext
     from thornsdk.lookups import LookUp, LookUps, system_resolver
     from thornsdk.model import (
         URL,

@@ -17,7 +17,7 @@ PROJECT = "thornsdk"
 
 hookspec: pluggy.HookspecMarker = pluggy.HookspecMarker(PROJECT)
 hookimpl: pluggy.HookimplMarker = pluggy.HookimplMarker(PROJECT)
-"""Marks a plugin's method as the implementation of a hook."""
+"""Marks a plugin's method as the implementation of a hook. What it is to type checkers, `thornsdk` says."""
 
 Stage_co = TypeVar("Stage_co", covariant=True)
 Options = TypeVar("Options")

@@ -17,6 +17,12 @@ class WrongNumber(Plugin):
         return []
 
 
+class Misspelt(Plugin):
+    @hookimpl
+    def thornsdk_transport(self, context: HookContext) -> list[Provided[Transport]]:  # error: no base method
+        return []
+
+
 class WrongReturn(Plugin):
     @hookimpl
     def thornsdk_transports(self, context: HookContext) -> list[Provided[Serializer]]:  # error: [override]

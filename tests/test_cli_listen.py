@@ -6,13 +6,14 @@ import signal
 import socket
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime
 from http.client import HTTPConnection
 from urllib.parse import urlsplit
 
 import pytest
 
 from support.commands import Commands, Ran, Screen, process
-from thornsdk import Secret, hook_hmac
+from thornsdk import Secret, SigningKey, hook_hmac, standard_webhooks_v1a
 from thornsdk.cli.listen import _Desk
 from thornsdk.cli.receiver import MAX_BODY, Arrival, Receiver
 from thornsdk.cli.stopping import stoppable
@@ -92,7 +93,7 @@ def test_without_a_secret_everything_is_taken_and_not_called_verified(run: Comma
     statuses: list[int] = []
     ran = listen(run, "--status", "202", doing=lambda url: statuses.append(post(url)))
     assert statuses == [202]
-    assert "not verifying: no --secret was given" in ran.out
+    assert "not verifying: no --secret or --public-key was given" in ran.out
     assert "not verified  answered 202" in ran.out
 
 
@@ -156,11 +157,37 @@ def test_once_ends_after_one_request_and_tells_whether_it_was_authentic(
     assert ran.code == code
 
 
+def test_it_verifies_with_a_public_key(run: Commands) -> None:
+    key, now = SigningKey.generate(), int(datetime.now(UTC).timestamp())
+    headers = {
+        "webhook-id": "id-1",
+        "webhook-timestamp": str(now),
+        "webhook-signature": standard_webhooks_v1a(key, "id-1", now, b"{}"),
+    }
+    statuses: list[int] = []
+
+    def visit(url: str) -> None:
+        statuses.append(post(url, b"{}", headers))
+        statuses.append(post(url, b"{}", signed(b"{}")))
+
+    ran = listen(run, "--public-key", str(key.public_key), "--json", doing=visit)
+    assert statuses == [200, 401]
+    assert [one["verified"] for one in ran.json[1:]] == ["ed25519", None]
+
+
 def test_after_the_one_request_others_are_answered_but_not_printed(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     desk = _Desk(
-        {"host": "127.0.0.1", "port": 0, "secrets": (), "status": 202, "once": True, "as_json": False}
+        {
+            "host": "127.0.0.1",
+            "port": 0,
+            "secrets": (),
+            "public_keys": (),
+            "status": 202,
+            "once": True,
+            "as_json": False,
+        }
     )
     assert [desk.answer(Arrival("/", (), b"")) for _ in range(2)] == [202, 202]
     desk.wait()

@@ -1,8 +1,10 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
+
 from support.commands import Commands, run_process
-from thornsdk import Secret, hook_hmac, standard_webhooks
+from thornsdk import Secret, SigningKey, hook_hmac, standard_webhooks, standard_webhooks_v1a
 from thornsdk.model import Digest
 
 SECRET = "s3cret"
@@ -14,8 +16,8 @@ def hook_headers() -> list[str]:
     return ["--header", f"Hook-HMAC: {signature}", "--header", "Hook-Event: order.created"]
 
 
-def standard_headers(timestamp: int) -> list[str]:
-    signature = standard_webhooks(Secret(SECRET).key, "id-1", timestamp, BODY)
+def standard_headers(timestamp: int, signature: str = "") -> list[str]:
+    signature = signature or standard_webhooks(Secret(SECRET).key, "id-1", timestamp, BODY)
     headers = {"webhook-id": "id-1", "webhook-timestamp": timestamp, "webhook-signature": signature}
     return [part for name, value in headers.items() for part in ("--header", f"{name}: {value}")]
 
@@ -79,6 +81,39 @@ def test_headers_of_a_stranger_cannot_steer_the_terminal(run: Commands) -> None:
 def test_a_message_that_names_nothing_is_authentic_too(run: Commands) -> None:
     ran = run("verify", "--secret", SECRET, *hook_headers()[:2], "--body", BODY.decode())
     assert ran.out == "authentic by hook-hmac: no id was sent\n"
+
+
+def test_a_public_key_verifies_without_a_secret(run: Commands) -> None:
+    key, now = SigningKey.generate(), int(datetime.now(UTC).timestamp())
+    headers = standard_headers(now, standard_webhooks_v1a(key, "id-1", now, BODY))
+    ran = run("verify", "--public-key", key.public_key, *headers, stdin=BODY)
+    assert (ran.code, ran.out, ran.err) == (0, "authentic by ed25519: id-1\n", "")
+    ran = run("verify", "--public-key", SigningKey.generate().public_key, *headers, stdin=BODY)
+    assert ran.code == 1
+    assert ran.err.startswith("error: webhook-signature does not match: another public key")
+
+
+def test_a_public_key_takes_nothing_that_a_secret_signed(run: Commands) -> None:
+    now = int(datetime.now(UTC).timestamp())
+    ran = run("verify", "--public-key", SigningKey.generate().public_key, *standard_headers(now), stdin=BODY)
+    assert ran.code == 1
+    assert ran.err == "error: webhook-signature has no v1a signature, and no other is accepted\n"
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        ([], "there is nothing to verify with: give --secret or --public-key"),
+        (["--public-key", "hunter2"], "a public key is whpk_ and then base64 of 32 bytes"),
+        (
+            ["--public-key", "whsk_hunter2"],
+            "a public key is wanted, which starts with whpk_; this one is private",
+        ),
+    ],
+)
+def test_without_a_key_that_can_verify_it_is_wrong_usage(run: Commands, flags: list[str], told: str) -> None:
+    ran = run("verify", *flags, *hook_headers(), "--body", "x")
+    assert (ran.code, ran.err) == (2, f"error: {told}\n")
 
 
 def test_an_empty_secret_is_wrong_usage(run: Commands) -> None:

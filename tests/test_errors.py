@@ -7,6 +7,7 @@ import pytest
 from thornsdk import Reason, errors
 from thornsdk.errors import (
     DispatchError,
+    MissingPackageError,
     PluginClashError,
     PluginLoadError,
     RecipientRefused,
@@ -24,7 +25,7 @@ WITH_ARGUMENTS: dict[type[ThornError], tuple[object, ...]] = {
     PluginLoadError: ("kafka", "thorn-kafka 1.0", "no module named kafka"),
     PluginClashError: ("transport", "http", "one (one 1.0)", "two (two 2.0)", ("one", "two")),
     UnknownStageError: ("store", "sqlit", ("memory", "sqlite"), "Did you mean sqlite?"),
-    StageUnavailableError: ("celery", "no module named celery", "pip install 'thornsdk[celery]'"),
+    MissingPackageError: ("celery", "no module named celery", "pip install 'thornsdk[celery]'"),
     RecipientRefused: ("port 22 is forbidden", Reason.PORT_FORBIDDEN),
     SerializationError: ("$.price", "nan is not a number that JSON can hold"),
     DispatchError: ("celery", "no broker answers at redis://localhost"),
@@ -44,7 +45,8 @@ OURS = sorted(
 
 
 def make(kind: type[ThornError]) -> ThornError:
-    return kind(*WITH_ARGUMENTS.get(kind, ("what happened",)))
+    known = (WITH_ARGUMENTS[one] for one in kind.__mro__ if one in WITH_ARGUMENTS)
+    return kind(*next(known, ("what happened",)))
 
 
 @pytest.mark.parametrize("kind", OURS)

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 import pytest
 
 from support.stages import CountingSerializer, CountingTransport, make_pipeline
-from thornsdk import HookContext, Pipeline, Plugin, Provided, Settings, StageContext, hookimpl
+from thornsdk import HookContext, Pipeline, Plugin, Provided, Settings, SigningKey, StageContext, hookimpl
 from thornsdk.errors import PipelineError, UnknownStageError
 from thornsdk.pipeline import build_pipeline, build_store
 from thornsdk.plugins import PluginManager, Source
@@ -13,6 +13,7 @@ from thornsdk_plugins.default import DefaultDispatcher
 from thornsdk_plugins.disabled import DisabledDispatcher
 from thornsdk_plugins.json import JsonSerializer
 from thornsdk_plugins.memory import MemoryStore
+from thornsdk_plugins.standard_webhooks import Ed25519Signer, StandardWebhooksSigner
 
 Stages = dict[str, object]
 
@@ -168,6 +169,26 @@ def test_two_serializers_for_one_content_type_are_refused() -> None:
     assert str(caught.value) == (
         "two serializers serve the same content type, 'application/json': leave one out"
     )
+
+
+def test_two_signers_that_write_the_same_header_are_refused_before_anything_is_sent() -> None:
+    signers = [StandardWebhooksSigner(), Ed25519Signer(keys=SigningKey.generate())]
+    told = (
+        r"the signers 'StandardWebhooksSigner' and 'Ed25519Signer' both write the header webhook-id: "
+        "leave one of them out"
+    )
+    with pytest.raises(PipelineError, match=told):
+        Pipeline(**stages(signers=signers))  # type: ignore[arg-type]  # stages, as callers may give them
+
+
+@pytest.mark.parametrize("signers", [["standard-webhooks", "ed25519"], ["hook-hmac", "hook-hmac"]])
+def test_settings_are_told_which_signers_do_not_go_together(
+    plugins: PluginManager, signers: list[str]
+) -> None:
+    options = {"ed25519": {"keys": SigningKey.generate().reveal()}}
+    told = f"the signers '{signers[0]}' and '{signers[1]}' both write the header"
+    with pytest.raises(PipelineError, match=told):
+        build(plugins, signers=signers, options=options)
 
 
 def test_two_transports_for_one_scheme_are_refused() -> None:

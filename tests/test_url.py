@@ -189,6 +189,7 @@ def test_any_text_is_read_or_refused_with_our_own_error(text: str) -> None:
 )
 def test_an_origin_is_written_without_its_default_port(origin: Origin, text: str) -> None:
     assert str(origin) == text
+    assert origin.authority == text.removeprefix(f"{origin.scheme}://")
 
 
 def test_the_repr_of_a_url_shows_the_origin_alone() -> None:

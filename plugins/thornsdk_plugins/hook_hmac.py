@@ -12,6 +12,11 @@ from thornsdk.typing import Headers
 class HookHmacSigner:
     """Adds ``Hook-HMAC``: base64 of the HMAC over the body, keyed on the subscription's current secret."""
 
+    @property
+    def header_names(self) -> frozenset[str]:
+        """``hook-hmac``."""
+        return frozenset({"hook-hmac"})
+
     def sign(self, delivery: Delivery, at: datetime) -> Headers:
         """Signs the body; the time does not matter to this signature."""
         subscription = delivery.subscription

@@ -6,16 +6,18 @@
     ├── ConfigurationError
     │   ├── SettingError             a setting has a wrong name or value
     │   ├── PipelineError            stages that do not fit together
+    │   ├── MissingPackageError      what is asked for lacks a package
     │   └── PluginError
     │       ├── PluginLoadError      a plugin cannot be loaded
     │       ├── PluginClashError     two plugins provide the same name
     │       ├── UnknownStageError    nothing provides that name
-    │       └── StageUnavailableError  what provides it lacks a package
+    │       └── StageUnavailableError (MissingPackageError)
     ├── InvalidValue (ValueError)
     │   ├── InvalidEventName
     │   ├── InvalidPattern
     │   ├── InvalidURL
     │   ├── InvalidSecret
+    │   ├── InvalidKey
     │   └── InvalidHeader
     ├── RecipientRefused             policy does not allow this recipient
     ├── SerializationError           a payload cannot be written as bytes
@@ -81,6 +83,25 @@ class SettingError(ConfigurationError):
 
 class PipelineError(ConfigurationError):
     """The stages of a pipeline do not fit together."""
+
+
+class MissingPackageError(ConfigurationError):
+    """What is asked for needs a package that is not installed.
+
+    Attributes:
+        name: What was asked for.
+        problem: What could not be imported.
+        install: The command that mends it.
+    """
+
+    def __init__(self, name: str, problem: str, install: str) -> None:
+        super().__init__(name, problem, install)
+        self.name = name
+        self.problem = problem
+        self.install = install
+
+    def __str__(self) -> str:
+        return f"{self.name} is unavailable ({self.problem}): {self.install}"
 
 
 class PluginError(ConfigurationError):
@@ -159,23 +180,8 @@ class UnknownStageError(PluginError):
         return f"{text}. {self.hint}" if self.hint else text
 
 
-class StageUnavailableError(PluginError):
-    """The plugin is there, but a package that it needs is not.
-
-    Attributes:
-        name: The plugin or the stage that was asked for.
-        problem: What could not be imported.
-        install: The command that mends it.
-    """
-
-    def __init__(self, name: str, problem: str, install: str) -> None:
-        super().__init__(name, problem, install)
-        self.name = name
-        self.problem = problem
-        self.install = install
-
-    def __str__(self) -> str:
-        return f"{self.name} is unavailable ({self.problem}): {self.install}"
+class StageUnavailableError(PluginError, MissingPackageError):
+    """The plugin is there, but a package that it needs is not. ``name`` is the plugin's or the stage's."""
 
 
 class InvalidValue(ThornError, ValueError):
@@ -196,6 +202,10 @@ class InvalidURL(InvalidValue):
 
 class InvalidSecret(InvalidValue):
     """The text is not a secret. The error never quotes it."""
+
+
+class InvalidKey(InvalidValue):
+    """The text is not a signing key or a public key. The error never quotes it."""
 
 
 class InvalidHeader(InvalidValue):

@@ -8,7 +8,7 @@ import pluggy
 from attrs import field, frozen, validators
 
 from thornsdk.dispatching import Dispatcher
-from thornsdk.errors import SettingError, ThornError, crash
+from thornsdk.errors import MissingPackageError, SettingError, ThornError, crash
 from thornsdk.settings import Settings
 from thornsdk.stages import Observer, Serializer, Signer, Store, Transport
 from thornsdk.typing import Clock
@@ -61,6 +61,7 @@ class StageContext:
 
         Raises:
             SettingError: If an option is unknown, missing, or refused.
+            MissingPackageError: If the shape raises it.
 
         Example:
             With ``THORN_OPTIONS={"pigeon": {"loft": "Berlin"}}``:
@@ -85,6 +86,8 @@ class StageContext:
                 raise SettingError(where, f"without {name!r}", names)
         try:
             return shape(**given)
+        except MissingPackageError:
+            raise  # The options may well be right.
         except ThornError as exc:
             raise SettingError(where, "(hidden)", f"{names} ({exc})") from exc
         except Exception as exc:

@@ -12,7 +12,7 @@ from thornsdk.errors import PipelineError, SettingError
 from thornsdk.hookspecs import StageContext
 from thornsdk.plugins import PluginManager
 from thornsdk.settings import Settings
-from thornsdk.stages import Observer, Serializer, Signer, Store, Transport, what_is_wrong_with
+from thornsdk.stages import HeaderNames, Observer, Serializer, Signer, Store, Transport, what_is_wrong_with
 from thornsdk.typing import Clock
 
 T = TypeVar("T")
@@ -92,6 +92,7 @@ class Pipeline:
 
     def __attrs_post_init__(self) -> None:
         _check_kind("signers", self.signers, Signer)
+        _check_headers((type(one).__qualname__, one) for one in self.signers)
         _check_kind("dispatcher", (self.dispatcher,), Dispatcher)
         _check_kind("observers", self.observers, Observer)
         if self.store is not None:
@@ -118,9 +119,11 @@ def build_pipeline(settings: Settings, plugins: PluginManager, clock: Clock) -> 
     serializers, signers = plugins.serializers(), plugins.signers()
     transports, observers = plugins.transports(), plugins.observers()
     _check_options(settings, plugins)
+    signing = [signers.build(context(name)) for name in settings.signers]
+    _check_headers(zip(settings.signers, signing, strict=True))
     stages = Pipeline(
         serializers=[serializers.build(context(name, ct)) for ct, name in settings.codecs.items()],
-        signers=[signers.build(context(name)) for name in settings.signers],
+        signers=signing,
         transports=[transports.build(context(name)) for name in settings.transport],
         dispatcher=plugins.dispatchers().build(context(settings.dispatcher)),
         observers=[observers.build(context(name)) for name in settings.observers],
@@ -159,6 +162,17 @@ def _index(stage: str, key: str, pairs: list[tuple[str, T]]) -> dict[str, T]:
     if twice:
         raise PipelineError(f"two {stage}s serve the same {key}, {twice[0]!r}: leave one out")
     return dict(pairs)
+
+
+def _check_headers(signers: Iterable[tuple[str, Signer]]) -> None:
+    """Refuses two signers that would write the same header: no delivery could ever be sent."""
+    writers: dict[str, str] = {}
+    for name, signer in signers:
+        for header in sorted(signer.header_names) if isinstance(signer, HeaderNames) else ():
+            if header in writers:
+                both = f"the signers {writers[header]!r} and {name!r} both write the header {header}"
+                raise PipelineError(f"{both}: leave one of them out")
+            writers[header] = name
 
 
 def _check_kind(slot: str, stages: Iterable[object], protocol: type) -> None:

@@ -14,6 +14,7 @@ from attrs import field, frozen
 
 from thornsdk.dispatching import Dispatcher
 from thornsdk.errors import (
+    MissingPackageError,
     PluginClashError,
     PluginError,
     PluginLoadError,
@@ -105,6 +106,8 @@ class Catalogue(Generic[S]):
                 f"pip install {offer.provided.extra!r}" if offer.provided.extra else f"mend {offer.source}"
             )
             raise StageUnavailableError(f"the {self.stage} {name!r}", str(exc), install) from exc
+        except MissingPackageError as exc:
+            raise StageUnavailableError(f"the {self.stage} {name!r}", exc.problem, exc.install) from exc
         except ThornError:
             raise
         except Exception as exc:

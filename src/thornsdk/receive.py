@@ -8,14 +8,23 @@ import base64
 import binascii
 import hmac
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 
 from attrs import field, frozen
 
 from thornsdk.errors import InvalidSignature
-from thornsdk.model import Digest, Secret, SecretsLike, as_secrets, header_pairs
+from thornsdk.model import (
+    Digest,
+    PublicKey,
+    PublicKeysLike,
+    Secret,
+    SecretsLike,
+    as_public_keys,
+    as_secrets,
+    header_pairs,
+)
 from thornsdk.policy.signatures import (
     HOOK_DELIVERY,
     HOOK_EVENT,
@@ -26,6 +35,7 @@ from thornsdk.policy.signatures import (
     WEBHOOK_TIMESTAMP,
     hook_hmac,
     standard_webhooks,
+    standard_webhooks_content,
 )
 from thornsdk.typing import HeadersLike
 
@@ -38,10 +48,20 @@ _DIGEST_BY_LENGTH = {20: Digest.SHA1, 32: Digest.SHA256, 64: Digest.SHA512}
 class Scheme(StrEnum):
     """The signatures that can be verified."""
 
+    ED25519 = "ed25519"
+    """``v1a`` of ``webhook-signature``: covers id, time and body, and who verifies cannot forge."""
     STANDARD_WEBHOOKS = "standard-webhooks"
-    """``webhook-signature``: covers id, time and body, so an old message cannot be sent again for new."""
+    """``v1`` of ``webhook-signature``: covers id, time and body, so an old message cannot pass for new."""
     HOOK_HMAC = "hook-hmac"
     """``Hook-HMAC``: covers the body alone."""
+
+
+_TAKES = {Scheme.STANDARD_WEBHOOKS: "secret", Scheme.HOOK_HMAC: "secret", Scheme.ED25519: "public key"}
+_HEADERS = {
+    Scheme.ED25519: WEBHOOK_SIGNATURE,
+    Scheme.STANDARD_WEBHOOKS: WEBHOOK_SIGNATURE,
+    Scheme.HOOK_HMAC: HOOK_HMAC,
+}
 
 
 @frozen(kw_only=True)
@@ -52,8 +72,8 @@ class Received:
         scheme: What proved it.
         id: The delivery's id: drop a message whose id was handled before. With `Scheme.HOOK_HMAC` the
             signature does not cover it. None where the sender gave none.
-        event: The event's name; neither signature covers it. None where the sender gave none.
-        subscription: The subscription's id; neither signature covers it. None where the sender gave none.
+        event: The event's name; no scheme covers it. None where the sender gave none.
+        subscription: The subscription's id; no scheme covers it. None where the sender gave none.
         sent_at: When the sender signed it; None with `Scheme.HOOK_HMAC`.
         body: The exact bytes that were verified.
     """
@@ -66,16 +86,30 @@ class Received:
     body: bytes = field(repr=False)
 
 
+@frozen
+class _Known:
+    """What a message can be proved with, and the schemes that are accepted and can be proved with it."""
+
+    secrets: tuple[Secret, ...]
+    public_keys: tuple[PublicKey, ...]
+    schemes: frozenset[Scheme]
+
+
 def verify(
     headers: HeadersLike,
     body: bytes,
     *,
-    secrets: SecretsLike,
+    secrets: SecretsLike = (),
+    public_keys: PublicKeysLike = (),
     tolerance: float = TOLERANCE,
     now: datetime | None = None,
     accept: Collection[Scheme] = tuple(Scheme),
 ) -> Received:
     """Verifies a message that was received.
+
+    A public key proves `Scheme.ED25519` alone, a secret proves the other two. So who gives public keys and no
+    secrets takes nothing that somebody signed with a secret. Who gives both takes either; where a message has
+    both, the public key decides what proved it.
 
     Where the message has Standard Webhooks headers, they decide; else ``Hook-HMAC`` does. ``Hook-HMAC`` has
     no time in it, so whoever saw a message can send it again later: give
@@ -85,6 +119,7 @@ def verify(
         headers: All headers as they came, a mapping or pairs; case does not matter.
         body: The exact bytes as they came, before any decoding.
         secrets: The secret that is shared with the sender; several while it is rotated.
+        public_keys: The public key that the sender has published; several while it is rotated.
         tolerance: How many seconds the message's time may lie before or after ``now``.
         now: The present time; by default the system's.
         accept: The schemes to accept.
@@ -95,6 +130,8 @@ def verify(
     Raises:
         InvalidSignature: If the message is not authentic, or its time is out of tolerance.
         InvalidSecret: If a secret is empty or malformed.
+        InvalidKey: If a public key is malformed.
+        MissingPackageError: If there are public keys, and the package that knows Ed25519 is not installed.
         TypeError: If the body is not bytes.
 
     Example:
@@ -106,30 +143,37 @@ def verify(
     """
     if not isinstance(body, bytes):
         raise TypeError("the body must be the exact bytes that were received, not text made from them")
-    known = as_secrets(secrets)
-    if not known:
-        raise InvalidSignature("no secret was given to verify with")
+    known = _known(as_secrets(secrets), as_public_keys(public_keys), accept)
     fields = _fields(headers)
-    if Scheme.STANDARD_WEBHOOKS in accept and WEBHOOK_SIGNATURE in fields:
+    if WEBHOOK_SIGNATURE in fields and not known.schemes <= {Scheme.HOOK_HMAC}:
         moment = datetime.now(UTC) if now is None else now
-        sent_at = _verify_standard_webhooks(fields, body, known, tolerance, moment)
-        return _received(Scheme.STANDARD_WEBHOOKS, fields, body, sent_at)
-    if Scheme.HOOK_HMAC in accept and HOOK_HMAC.lower() in fields:
-        _verify_hook_hmac(fields[HOOK_HMAC.lower()], body, known)
+        scheme, sent_at = _verify_standard_webhooks(fields, body, known, tolerance, moment)
+        return _received(scheme, fields, body, sent_at)
+    if HOOK_HMAC.lower() in fields and Scheme.HOOK_HMAC in known.schemes:
+        _verify_hook_hmac(fields[HOOK_HMAC.lower()], body, known.secrets)
         return _received(Scheme.HOOK_HMAC, fields, body, None)
-    names = " or ".join(
-        {Scheme.STANDARD_WEBHOOKS: WEBHOOK_SIGNATURE, Scheme.HOOK_HMAC: HOOK_HMAC}[s] for s in accept
-    )
-    raise InvalidSignature(f"the message is not signed: it has no {names} header")
+    names = dict.fromkeys(_HEADERS[scheme] for scheme in Scheme if scheme in known.schemes)
+    raise InvalidSignature(f"the message is not signed: it has no {' or '.join(names)} header")
+
+
+def _known(
+    secrets: tuple[Secret, ...], public_keys: tuple[PublicKey, ...], accept: Collection[Scheme]
+) -> _Known:
+    given = {"secret": secrets, "public key": public_keys}
+    schemes = frozenset(scheme for scheme in Scheme if scheme in accept and given[_TAKES[scheme]])
+    if not schemes:
+        raise InvalidSignature(f"no {_what_proves(accept) or 'scheme'} was given to verify with")
+    return _Known(secrets, public_keys, schemes)
+
+
+def _what_proves(schemes: Collection[Scheme]) -> str:
+    return " or ".join(dict.fromkeys(takes for scheme, takes in _TAKES.items() if scheme in schemes))
 
 
 def _received(scheme: Scheme, fields: Mapping[str, str], body: bytes, sent_at: datetime | None) -> Received:
-    signed_id = (
-        fields.get(WEBHOOK_ID) if scheme is Scheme.STANDARD_WEBHOOKS else fields.get(HOOK_DELIVERY.lower())
-    )
     return Received(
         scheme=scheme,
-        id=signed_id,
+        id=fields.get(HOOK_DELIVERY.lower() if scheme is Scheme.HOOK_HMAC else WEBHOOK_ID),
         event=fields.get(HOOK_EVENT.lower()),
         subscription=fields.get(HOOK_SUBSCRIPTION.lower()),
         sent_at=sent_at,
@@ -151,22 +195,18 @@ def _fields(headers: HeadersLike) -> dict[str, str]:
 
 
 def _verify_standard_webhooks(
-    fields: Mapping[str, str], body: bytes, secrets: Iterable[Secret], tolerance: float, now: datetime
-) -> datetime:
+    fields: Mapping[str, str], body: bytes, known: _Known, tolerance: float, now: datetime
+) -> tuple[Scheme, datetime]:
     for name in (WEBHOOK_ID, WEBHOOK_TIMESTAMP):
         if not fields.get(name):
             raise InvalidSignature(f"the message has {WEBHOOK_SIGNATURE} but no {name} header")
     timestamp = _timestamp(fields[WEBHOOK_TIMESTAMP])
-    expected = [standard_webhooks(one.key, fields[WEBHOOK_ID], timestamp, body) for one in secrets]
-    if not _any_equal(expected, fields[WEBHOOK_SIGNATURE].split()):
-        raise InvalidSignature(
-            f"{WEBHOOK_SIGNATURE} does not match: another secret, or a body that was changed on its way"
-        )
+    scheme = _proving(fields[WEBHOOK_SIGNATURE].split(), fields[WEBHOOK_ID], timestamp, body, known)
     age = now.timestamp() - timestamp
     if abs(age) > tolerance:
         side = "old" if age > 0 else "ahead of time"
         raise InvalidSignature(f"the message is {abs(age):.0f} s {side}; {tolerance:.0f} s are tolerated")
-    return datetime.fromtimestamp(timestamp, UTC)
+    return scheme, datetime.fromtimestamp(timestamp, UTC)
 
 
 def _timestamp(text: str) -> int:
@@ -174,6 +214,37 @@ def _timestamp(text: str) -> int:
     if not re.fullmatch(r"0|[1-9][0-9]{0,10}", text):
         raise InvalidSignature(f"{WEBHOOK_TIMESTAMP} is not a number of whole seconds")
     return int(text)
+
+
+def _proving(given: Collection[str], message_id: str, timestamp: int, body: bytes, known: _Known) -> Scheme:
+    """Gives the first of the accepted schemes of Standard Webhooks that one of the signatures satisfies."""
+    accepted = known.schemes - {Scheme.HOOK_HMAC}
+    signatures = tuple(_of_v1a(given))
+    if Scheme.ED25519 in accepted:
+        content = standard_webhooks_content(message_id, timestamp, body)
+        if any(key.verifies(one, content) for one in signatures for key in known.public_keys):
+            return Scheme.ED25519
+    if Scheme.STANDARD_WEBHOOKS in accepted:
+        expected = [standard_webhooks(one.key, message_id, timestamp, body) for one in known.secrets]
+        if _any_equal(expected, given):
+            return Scheme.STANDARD_WEBHOOKS
+    elif not signatures:
+        raise InvalidSignature(f"{WEBHOOK_SIGNATURE} has no v1a signature, and no other is accepted")
+    other = _what_proves(accepted)
+    raise InvalidSignature(
+        f"{WEBHOOK_SIGNATURE} does not match: another {other}, or a body that was changed on its way"
+    )
+
+
+def _of_v1a(given: Iterable[str]) -> Iterator[bytes]:
+    """Gives the signatures of v1a. What is malformed is passed over, as every other version is."""
+    for one in given:
+        version, _, encoded = one.partition(",")
+        if version == "v1a":
+            try:
+                yield base64.b64decode(encoded, validate=True)
+            except (binascii.Error, ValueError):
+                continue
 
 
 def _verify_hook_hmac(given: str, body: bytes, secrets: Iterable[Secret]) -> None:

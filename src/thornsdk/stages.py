@@ -64,7 +64,10 @@ class Serializer(Protocol):
 
 @runtime_checkable
 class Signer(Protocol):
-    """Makes the headers that prove where a delivery comes from."""
+    """Makes the headers that prove where a delivery comes from.
+
+    One that has `~thornsdk.HeaderNames` too is found out early where it does not fit beside another.
+    """
 
     def sign(self, delivery: Delivery, at: datetime) -> Headers:
         """Signs the exact bytes of a delivery with its subscription's secrets.
@@ -79,6 +82,20 @@ class Signer(Protocol):
         Returns:
             The headers to add.
         """
+        ...
+
+
+@runtime_checkable
+class HeaderNames(Protocol):
+    """Says beforehand which headers a signer adds: a signer that has this property besides.
+
+    A pipeline with two signers that add the same header is refused when it is made. Where a signer does not
+    say it, every delivery fails instead.
+    """
+
+    @property
+    def header_names(self) -> frozenset[str]:
+        """The names of all headers that it may add, in lower case."""
         ...
 
 

@@ -17,7 +17,7 @@ from thornsdk_plugins.urllib3.idle import IdleConnections, Use
 from thornsdk_plugins.urllib3.reading import Answer, read_answer
 from thornsdk_plugins.urllib3.tls import Contexts
 from thornsdk_plugins.urllib3.watch import Watch
-from thornsdk_plugins.urllib3.writing import authority, send, written
+from thornsdk_plugins.urllib3.writing import send, written
 
 
 class PooledTransport:
@@ -115,7 +115,7 @@ class PooledTransport:
     def _send(self, request: Request, watch: Watch) -> Response:
         origin = request.url.origin
         use = (origin, request.guard, request.client_certificate)
-        data = written(request, authority(origin))
+        data = written(request, origin.authority)
         idle = self._sent_over_idle(use, data, watch)
         connection = idle or self._sent_over_new(use, data, watch)
         answer = _answer(connection)

@@ -4,15 +4,10 @@ import ssl
 from contextlib import suppress
 from typing import Final
 
-from thornsdk import Origin, Request
+from thornsdk import Request
 from thornsdk_plugins.urllib3.watch import WatchedSocket, WatchedSSLSocket
 
 _HUNG_UP: Final = (BrokenPipeError, ConnectionResetError, ssl.SSLEOFError)
-
-
-def authority(origin: Origin) -> str:
-    """Gives the value of ``Host`` (RFC 9110, section 7.2)."""
-    return str(origin).partition("://")[2]
 
 
 def written(request: Request, host: str) -> bytes:

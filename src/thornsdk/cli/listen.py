@@ -9,9 +9,9 @@ import click
 from attrs import frozen
 from rich.text import Text
 
-from thornsdk import Secret
+from thornsdk import PublicKey, Secret
 from thornsdk.cli import show
-from thornsdk.cli.options import json_option
+from thornsdk.cli.options import json_option, public_keys_option
 from thornsdk.cli.problems import FAILED, Failure
 from thornsdk.cli.receiver import Arrival, Receiver
 from thornsdk.cli.stopping import stoppable
@@ -41,6 +41,7 @@ class _Given(TypedDict):
     host: str
     port: int
     secrets: tuple[str, ...]
+    public_keys: tuple[str, ...]
     status: int
     once: bool
     as_json: bool
@@ -52,6 +53,7 @@ class _Given(TypedDict):
 @click.option(
     "--secret", "secrets", multiple=True, help="Verify with it; answer 401 to what is not authentic."
 )
+@public_keys_option
 @click.option("--status", type=click.IntRange(200, 599), default=200, show_default=True, help="The answer.")
 @click.option("--once", is_flag=True, help="End after one request; exit code 1 if it is not authentic.")
 @json_option
@@ -80,6 +82,7 @@ class _Desk:
     def __init__(self, given: _Given) -> None:
         self._given = given
         self._secrets = tuple(Secret(one) for one in given["secrets"])
+        self._public_keys = tuple(PublicKey(one) for one in given["public_keys"])
         self._console = show.console()
         self._printing = threading.Lock()
         self._done = threading.Event()
@@ -98,7 +101,7 @@ class _Desk:
         if self._given["as_json"]:
             show.print_json({"listening": f"{receiver.origin}/"})
             return
-        how = "verifying" if self._secrets else "not verifying: no --secret was given"
+        how = "verifying" if self._verifies else "not verifying: no --secret or --public-key was given"
         self._console.print(
             Text.assemble("listening at ", (f"{receiver.origin}/", "bold"), (f"  {how}", "dim"))
         )
@@ -111,11 +114,17 @@ class _Desk:
         except KeyboardInterrupt:
             self._done.set()
 
+    @property
+    def _verifies(self) -> bool:
+        return bool(self._secrets or self._public_keys)
+
     def _judge(self, arrival: Arrival) -> _Verdict:
-        if not self._secrets:
+        if not self._verifies:
             return _Verdict(None, None)
         try:
-            received = verify(arrival.headers, arrival.body, secrets=self._secrets)
+            received = verify(
+                arrival.headers, arrival.body, secrets=self._secrets, public_keys=self._public_keys
+            )
         except InvalidSignature as exc:
             return _Verdict(None, str(exc))
         return _Verdict(received.scheme.value, None)

@@ -14,6 +14,9 @@ from thornsdk.cli.problems import Problem
 from thornsdk.settings import SettingsOptions
 
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object per line, for machines.")
+public_keys_option = click.option(
+    "--public-key", "public_keys", multiple=True, metavar="KEY", help="Verify with it (whpk_...)."
+)
 store_option = click.option("--store", metavar="URL", help="Such as sqlite:///thorn.db; else THORN_STORE.")
 
 

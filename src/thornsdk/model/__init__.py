@@ -3,6 +3,14 @@
 from thornsdk.model.count import Count, CountFilter
 from thornsdk.model.exchange import Exchange, Request, Response
 from thornsdk.model.headers import check_header, check_signed, custom_headers, header_pairs
+from thornsdk.model.keys import (
+    PublicKey,
+    PublicKeysLike,
+    SigningKey,
+    SigningKeysLike,
+    as_public_keys,
+    as_signing_keys,
+)
 from thornsdk.model.limits import MAX_WAIT, RateLimit, RateLimitLike, ScheduleLike, WhenFailed, as_rate_limit
 from thornsdk.model.message import Audience, Delivery, Message, delivery_id, keyed_message_id
 from thornsdk.model.notice import SubscriptionNotice
@@ -49,6 +57,8 @@ __all__ = [
     "OutcomeKind",
     "PatternsLike",
     "Pruned",
+    "PublicKey",
+    "PublicKeysLike",
     "RateLimit",
     "RateLimitLike",
     "Receipt",
@@ -59,14 +69,18 @@ __all__ = [
     "Secret",
     "SecretLike",
     "SecretsLike",
+    "SigningKey",
+    "SigningKeysLike",
     "Subscription",
     "SubscriptionNotice",
     "Tally",
     "WhenFailed",
     "as_patterns",
+    "as_public_keys",
     "as_rate_limit",
     "as_secret",
     "as_secrets",
+    "as_signing_keys",
     "check_event_name",
     "check_header",
     "check_signed",

@@ -1,7 +1,6 @@
 """Secrets: what a signature is keyed on."""
 
 import base64
-import binascii
 import hmac
 import secrets
 from datetime import UTC, datetime
@@ -10,6 +9,7 @@ from typing import TypeAlias
 from attrs import Factory, field, frozen
 
 from thornsdk.errors import InvalidSecret, InvalidValue
+from thornsdk.model.encoded import from_base64
 
 PREFIX = "whsec_"
 _RANDOM_BYTES = 32
@@ -32,11 +32,10 @@ def _encoded(text: str) -> bytes:
 
 
 def _decoded(encoded: str) -> bytes:
-    try:
-        return base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
-    except (binascii.Error, ValueError):
-        # The cause would tell something of the secret.
-        raise InvalidSecret(f"a secret that starts with {PREFIX} must go on as base64") from None
+    key = from_base64(encoded)
+    if key is None:
+        raise InvalidSecret(f"a secret that starts with {PREFIX} must go on as base64")
+    return key
 
 
 @frozen(eq=False, repr=False)

@@ -44,11 +44,14 @@ class Origin:
     host: str = field(validator=_in_one_line)
     port: int
 
-    def __str__(self) -> str:
+    @property
+    def authority(self) -> str:
+        """Host and port as ``Host`` has them (RFC 9110, section 7.2): without the scheme's default port."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        if self.port in {0, DEFAULT_PORTS.get(self.scheme)}:
-            return f"{self.scheme}://{host}"
-        return f"{self.scheme}://{host}:{self.port}"
+        return host if self.port in {0, DEFAULT_PORTS.get(self.scheme)} else f"{host}:{self.port}"
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{self.authority}"
 
 
 @frozen(order=False)

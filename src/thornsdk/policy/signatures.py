@@ -1,10 +1,10 @@
-"""The two signatures, as pure functions over exact bytes. Senders and receivers share them."""
+"""The signatures of bodies, as pure functions over exact bytes. Senders and receivers share them."""
 
 import base64
 import hashlib
 import hmac
 
-from thornsdk.model import Digest
+from thornsdk.model import Digest, SigningKey
 
 HOOK_HMAC = "Hook-HMAC"
 HOOK_EVENT = "Hook-Event"
@@ -37,5 +37,23 @@ def standard_webhooks(key: bytes, message_id: str, timestamp: int, body: bytes) 
         timestamp: The value of ``webhook-timestamp``: whole seconds since 1970-01-01 UTC.
         body: The exact bytes that are sent.
     """
-    signed = b"%b.%d.%b" % (message_id.encode(), timestamp, body)
+    signed = standard_webhooks_content(message_id, timestamp, body)
     return "v1," + base64.b64encode(hmac.digest(key, signed, "sha256")).decode()
+
+
+def standard_webhooks_v1a(key: SigningKey, message_id: str, timestamp: int, body: bytes) -> str:
+    """Returns one signature of ``webhook-signature``, in the v1a scheme of the Standard Webhooks spec.
+
+    Args:
+        key: The application's key.
+        message_id: The value of ``webhook-id``.
+        timestamp: The value of ``webhook-timestamp``: whole seconds since 1970-01-01 UTC.
+        body: The exact bytes that are sent.
+    """
+    signed = standard_webhooks_content(message_id, timestamp, body)
+    return "v1a," + base64.b64encode(key.sign(signed)).decode()
+
+
+def standard_webhooks_content(message_id: str, timestamp: int, body: bytes) -> bytes:
+    """Returns what both schemes of Standard Webhooks sign."""
+    return b"%b.%d.%b" % (message_id.encode(), timestamp, body)

@@ -31,6 +31,7 @@ from thornsdk import (
     Plugin,
     Provided,
     Pruned,
+    PublicKey,
     Reason,
     Receipt,
     ReceiptState,
@@ -41,12 +42,14 @@ from thornsdk import (
     Serializer,
     Settings,
     Signer,
+    SigningKey,
     StageContext,
     Store,
     Subscription,
     Tally,
     Thorn,
     Transport,
+    as_signing_keys,
     exchange,
     hookimpl,
     tally,
@@ -57,10 +60,11 @@ from thornsdk.typing import Headers
 from thornsdk_plugins.default import DefaultDispatcher
 from thornsdk_plugins.form import FormSerializer
 from thornsdk_plugins.hook_hmac import HookHmacSigner
+from thornsdk_plugins.http_signatures import HttpSignaturesSigner
 from thornsdk_plugins.json import JsonSerializer
 from thornsdk_plugins.memory import MemoryStore
 from thornsdk_plugins.sqlite import SqliteStore
-from thornsdk_plugins.standard_webhooks import StandardWebhooksSigner
+from thornsdk_plugins.standard_webhooks import Ed25519Signer, StandardWebhooksSigner
 from thornsdk_plugins.urllib3 import PooledTransport
 
 
@@ -178,7 +182,7 @@ def partners_only(url: URL) -> None:
 def a_pipeline() -> Thorn:
     pipeline = Pipeline(
         serializers=[JsonSerializer(), FormSerializer()],
-        signers=[HookHmacSigner(), StandardWebhooksSigner(), FingerprintSigner()],
+        signers=[HookHmacSigner(), StandardWebhooksSigner(), FingerprintSigner(), HttpSignaturesSigner()],
         transports=[PooledTransport(concurrency=32), PigeonTransport()],
         dispatcher=DefaultDispatcher(),
         observers=[Counter()],
@@ -193,8 +197,16 @@ def a_pipeline() -> Thorn:
     return Thorn(pipeline=pipeline, plugins=[PigeonPlugin()])
 
 
+def signed_with_keys() -> list[Signer]:
+    key = SigningKey.generate()
+    assert_type(key.public_key, PublicKey)
+    assert_type(as_signing_keys([key, "whsk_"]), tuple[SigningKey, ...])
+    return [Ed25519Signer(keys=["whsk_", key]), Ed25519Signer(keys=key), HttpSignaturesSigner(keys="whsk_")]
+
+
 def the_far_side(headers: dict[str, str], body: bytes) -> None:
     verify(headers, body, secrets=["whsec_c2VjcmV0"])
+    verify(headers, body, public_keys=["whpk_", PublicKey("whpk_")])
 
 
 # A plugin author
@@ -246,6 +258,10 @@ class StrangerTransport:
 
 
 class FingerprintSigner:
+    @property
+    def header_names(self) -> frozenset[str]:
+        return frozenset({"fingerprint"})
+
     def sign(self, delivery: Delivery, at: datetime) -> Headers:
         assert_type(delivery.subscription.secrets[0].key, bytes)
         assert_type(delivery.subscription.valid_secrets(at), tuple[Secret, ...])

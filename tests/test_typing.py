@@ -84,6 +84,9 @@ OF_A_PAGE = {
     "extraPaths": [str(ROOT / "tests")],
     "reportDeprecated": "none",  # It wants contextmanager on Generator; Iterator reads better.
     "reportDuplicateImport": "none",
+    # Packages of others need not be typed to pyright's taste.
+    "reportPrivateImportUsage": "none",
+    "reportUnknownMemberType": "none",
     "reportUnusedExpression": "none",
 }
 

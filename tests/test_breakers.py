@@ -227,6 +227,7 @@ def test_an_attempt_that_was_lost_and_is_held_back_counts_as_lost_all_the_same(c
     delivery = Delivery(
         message_id=UUID(int=99),
         event="order.created",
+        created_at=clock.now,
         sender=None,
         subscription=make_subscription(),
         content_type="application/json",

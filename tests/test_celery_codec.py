@@ -62,6 +62,7 @@ def envelopes(draw: st.DrawFn) -> Envelope:
     wanted = draw(needs)
     return Envelope(
         message_id=draw(st.uuids()),
+        created_at=draw(moments),
         audience=Audience(event=wanted.event, sender=draw(names), broadcast=draw(st.booleans())),
         bodies=draw(st.dictionaries(texts, bodies, max_size=3)),
         terms=draw(terms),
@@ -95,6 +96,7 @@ def records(draw: st.DrawFn) -> DeliveryRecord:
         id=draw(st.uuids()),
         message_id=draw(st.uuids()),
         event=draw(texts),
+        created_at=draw(moments),
         sender=draw(names),
         owner=draw(names),
         subscription_id=draw(st.uuids()),
@@ -172,7 +174,9 @@ NEEDS = Needs(event="order.created", store="a store", requirements=("a validator
 
 def sample_batch(of: dict[str, Body]) -> Batch:
     audience = Audience(event="order.created", sender="acme", broadcast=True)
-    envelope = Envelope(message_id=UUIDS[0], audience=audience, bodies=of, terms=TERMS, needs=NEEDS)
+    envelope = Envelope(
+        message_id=UUIDS[0], created_at=NOW, audience=audience, bodies=of, terms=TERMS, needs=NEEDS
+    )
     return Batch(envelope=envelope, subscriptions=UUIDS)
 
 
@@ -180,6 +184,7 @@ RECORD = DeliveryRecord(
     id=UUIDS[0],
     message_id=UUIDS[1],
     event="order.created",
+    created_at=NOW,
     sender="acme",
     subscription_id=UUIDS[0],
     origin="https://example.com",

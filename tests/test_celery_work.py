@@ -1161,3 +1161,47 @@ def test_where_the_broker_goes_a_sweep_finds_the_next_in_line(
     assert worker.thorn.next_due() == clock.now
     assert worker.thorn.run_due().delivered == 1
     assert came(endpoint) == [1, 2]
+
+
+# When a message was sent
+
+
+def test_every_attempt_knows_when_its_message_was_sent(
+    flaky: Endpoint, open_worker: OpenWorker, clock: FakeClock
+) -> None:
+    worker = open_worker(flaky)
+    worker.thorn.subscribe("order.*", flaky.url)
+    sent_at = clock()
+    (message,) = sent(worker, A1)
+    clock.advance(60)
+    (batch,) = worker.do(message)
+    clock.advance(60)
+    (resume,) = worker.do(batch)
+    clock.advance(60)
+    worker.do(resume)
+    (known,) = worker.records().values()
+    assert (known.created_at, known.last.number) == (sent_at, 2)
+
+
+def test_a_delivery_that_is_in_no_store_knows_when_its_message_was_sent(
+    flaky: Endpoint, open_worker: OpenWorker, clock: FakeClock
+) -> None:
+    worker = open_worker(flaky, store="memory", subscribers={"*": {"url": flaky.url, "secret": "s"}})
+    (message,) = sent(worker, A1)
+    clock.advance(60)
+    (batch,) = worker.do(message)
+    (retry,) = worker.do(batch)
+    assert retry.document["delivery"]["created_at"] == later(clock, -60).isoformat()
+
+
+def test_a_place_in_line_that_a_worker_gives_says_when_the_message_was_sent(
+    endpoint: Endpoint, open_worker: OpenWorker, clock: FakeClock
+) -> None:
+    worker = open_worker(endpoint)
+    one = worker.thorn.subscribe("order.*", endpoint.url)
+    (message,) = sent(worker, A1)
+    put(worker, evolve(one, ordered_by="order"))
+    clock.advance(60)
+    worker.do(message)
+    (known,) = worker.records().values()
+    assert (known.created_at, known.accepted_at) == (later(clock, -60), clock())

@@ -29,6 +29,7 @@ from thornsdk import (
 from thornsdk.cli import delivery_view, times
 from thornsdk.cli.following import Follower, follow
 from thornsdk.cli.retry import rounds
+from thornsdk.cli.show import moment
 from thornsdk.cli.stopping import StopFlag, asked_to_stop
 from thornsdk.cli.telling import total
 from thornsdk.errors import StoreBusy
@@ -165,6 +166,7 @@ def test_a_delivery_is_shown_with_every_attempt_and_what_is_next(run: Commands, 
     one = kept(store, first, second)
     out = run("deliveries", "show", one.id).out
     assert f"delivery      {one.id}\n" in out
+    assert f"created       {moment(one.created_at)}\n" in out
     assert "state         pending\n" in out
     assert "next          attempt 3 at 2026-" in out
     assert "attempt 1  2026-" in out
@@ -179,6 +181,7 @@ def test_machines_get_a_delivery_with_its_attempts_as_one_object(run: Commands, 
     (shown,) = run("deliveries", "show", one.id, "--json").json
     assert (shown["delivery"], shown["state"], shown["bytes"]) == (str(one.id), "pending", 8)
     assert shown["next_attempt_at"] == (NOW + MINUTE).isoformat()
+    assert (shown["created_at"], shown["accepted_at"]) == (one.created_at.isoformat(), NOW.isoformat())
     assert [(each["attempt"], each["status"]) for each in shown["attempts"]] == [(1, 503), (2, None)]
     assert (shown["attempts"][0]["answer"], shown["attempts"][0]["address"]) == ("\\xffbusy", "192.0.2.1")
 

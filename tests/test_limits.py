@@ -484,6 +484,7 @@ def test_no_more_replays_are_read_than_may_wait(clock: FakeClock) -> None:
             delivery = Delivery(
                 message_id=uuid4(),
                 event="order.created",
+                created_at=clock.now,
                 sender=None,
                 subscription=limited(rate_limit=RateLimit(per_second=1, burst=1)),
                 content_type="application/json",

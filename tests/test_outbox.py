@@ -279,6 +279,18 @@ def test_sender_broadcast_key_and_time_are_kept(
     assert second.audience == Audience(event="order.created", broadcast=True)
 
 
+def test_deliveries_of_a_relayed_message_know_when_it_was_sent(
+    shop: Shop, open_thorn: OpenThorn, endpoint: Endpoint, clock: FakeClock, store_url: str
+) -> None:
+    thorn, sent_at = open_thorn(endpoint, clock=clock, store=store_url), clock()
+    thorn.subscribe("order.*", endpoint.url)
+    send(thorn.event("order.created"), shop, 1)
+    clock.advance(A_MINUTE)
+    thorn.relay(shop.outbox)
+    (known,) = thorn.deliveries()
+    assert (known.created_at, known.accepted_at) == (sent_at, clock())
+
+
 def test_every_content_type_is_written_at_once_or_why_it_cannot_be(shop: Shop) -> None:
     dispatcher = RecordingDispatcher()
     problem = SerializationError("$.id", "no")

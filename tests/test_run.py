@@ -50,6 +50,7 @@ def plan(subscription: Subscription, terms: Terms = TERMS, number: int = 1) -> P
     delivery = Delivery(
         message_id=UUID(int=99),
         event="order.created",
+        created_at=NOW,
         sender=None,
         subscription=subscription,
         content_type="application/json",

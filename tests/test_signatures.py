@@ -26,6 +26,7 @@ def delivery(secrets: list[str], digest: str = "sha256", body: bytes = b"body") 
     return Delivery(
         message_id=UUID(int=2),
         event="order.created",
+        created_at=NOW,
         sender=None,
         subscription=subscription,
         content_type="application/json",

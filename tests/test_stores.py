@@ -551,6 +551,17 @@ def test_when_a_delivery_was_first_known_stays_known(store: Store) -> None:
     assert found.accepted_at == NOW
 
 
+def test_when_a_message_was_sent_stays_as_it_was_told_first(store: Store) -> None:
+    one = delivery(due=NOW)
+    store.record(one)
+    later = lost(evolve(one, created_at=one.created_at + MINUTE), NOW + MINUTE)
+    assert store.take(one.id, NOW, later)
+    store.record(evolve(later, last=evolve(delivery().last, number=2)))
+    found = store.delivery(one.id)
+    assert found is not None
+    assert (found.created_at, found.last.number) == (one.created_at, 2)
+
+
 def test_what_was_delivered_stays_delivered(store: Store) -> None:
     one = delivery()
     store.record(one)

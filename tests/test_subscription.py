@@ -60,7 +60,12 @@ def subscription(**options: Any) -> Subscription:
 
 
 def delivery(**options: Any) -> Delivery:
-    given: dict[str, Any] = {"sender": "acme", "subscription": subscription(), "body": b"hunter2"}
+    given: dict[str, Any] = {
+        "created_at": NOW,
+        "sender": "acme",
+        "subscription": subscription(),
+        "body": b"hunter2",
+    }
     return Delivery(
         message_id=MESSAGE_ID, event="order.created", content_type="application/json", **{**given, **options}
     )
@@ -184,6 +189,15 @@ def test_a_subscription_is_frozen_hashable_and_pickles() -> None:
         made.disabled = "gone"  # type: ignore[misc]
     assert pickle.loads(pickle.dumps(made)) == made
     assert hash(made) == hash(evolve(made))
+
+
+def test_when_a_message_was_sent_has_a_time_zone() -> None:
+    naive = datetime(2026, 1, 2)  # noqa: DTZ001 - the point of it
+    told = "the moment 'created_at' has no time zone, such as datetime.UTC"
+    message = Message(id=ID, event="order.created", payload=42, created_at=NOW)
+    for one in (message, delivery(), record(OutcomeKind.DELIVERED)):
+        with pytest.raises(InvalidValue, match=told):
+            evolve(one, created_at=naive)
 
 
 def test_a_message_needs_a_proper_event_name_and_hides_its_payload() -> None:

@@ -222,6 +222,7 @@ def test_a_replay_with_a_new_id_is_a_new_delivery_of_the_same_message(
         thorn.replay(first.id, new_id=True)
     (second,) = (one for one in thorn.deliveries() if one.id != first.id)
     assert (second.message_id, second.body, second.last.number) == (first.message_id, first.body, 1)
+    assert second.created_at == first.created_at
     assert thorn.attempts(first.id) == [first.last]
     assert len({dict(one.headers)["Hook-Delivery"] for one in transport.requests}) == 2
 

@@ -12,6 +12,7 @@ def waiting(number: int, *, message: int, subscription: int, origin: str, due: d
         id=UUID(int=number),
         message_id=UUID(int=message),
         event="order.created",
+        created_at=due - timedelta(hours=1),
         sender=None,
         subscription_id=UUID(int=subscription),
         origin=origin,

@@ -368,7 +368,7 @@ class MemoryStore:
         # Otherwise it was taken back.
         if known.last.number > 0 and _weight(delivery) >= _weight(known):
             self._add_to_history(known)
-        return evolve(delivery, accepted_at=known.accepted_at)
+        return evolve(delivery, created_at=known.created_at, accepted_at=known.accepted_at)
 
     def _note_health(self, known: DeliveryRecord | None, delivery: DeliveryRecord) -> None:
         """Notes whether the subscription of a delivery is failing."""

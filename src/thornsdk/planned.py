@@ -76,6 +76,7 @@ def plan(dispatch: Dispatch, subscription: Subscription) -> Planned:
     delivery = Delivery(
         message_id=message.id,
         event=message.event,
+        created_at=message.created_at,
         sender=message.sender,
         subscription=subscription,
         content_type=subscription.content_type,
@@ -94,6 +95,7 @@ def plan_again(record: DeliveryRecord, subscription: Subscription, terms: Terms)
         id=record.id,
         message_id=record.message_id,
         event=record.event,
+        created_at=record.created_at,
         sender=record.sender,
         subscription=subscription,
         content_type=record.content_type,

@@ -250,7 +250,8 @@ class Store(Protocol):
         """Keeps what became of an attempt of a delivery, which is known already or not.
 
         What was delivered stays delivered, whatever another attempt comes to. Otherwise the attempt with the
-        highest number counts. One that does not count is added to the history all the same.
+        highest number counts. One that does not count is added to the history all the same. When the message
+        was sent, and when the delivery was accepted, stays as it was told first.
         """
         ...
 

@@ -35,6 +35,7 @@ def delivery(
         id=uuid4(),
         message_id=uuid4(),
         event="order.created",
+        created_at=NOW - MINUTE,
         sender=None,
         subscription_id=uuid4(),
         origin="https://example.com",

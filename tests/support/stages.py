@@ -201,6 +201,7 @@ def make_record(kind: OutcomeKind = OutcomeKind.DELIVERED, **changes: object) ->
     delivery = Delivery(
         message_id=UUID(int=99),
         event="order.created",
+        created_at=NOW,
         sender=None,
         subscription=subscription,
         content_type="application/json",

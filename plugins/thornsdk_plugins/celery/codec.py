@@ -159,6 +159,7 @@ def _read(document: object, read: Callable[[Document], T]) -> T:
 def _write_envelope(envelope: Envelope) -> Document:
     return {
         "id": str(envelope.message_id),
+        "created_at": envelope.created_at.isoformat(),
         "sender": envelope.audience.sender,
         "broadcast": envelope.audience.broadcast,
         "bodies": {key: _write_body(one) for key, one in envelope.bodies.items()},
@@ -173,6 +174,7 @@ def _read_envelope(document: Plain) -> Envelope:
     needs = _read_needs(found["needs"])
     return Envelope(
         message_id=UUID(_text(found["id"])),
+        created_at=_moment(found["created_at"]),
         audience=Audience(
             event=needs.event, sender=_optional_text(found["sender"]), broadcast=_switch(found["broadcast"])
         ),
@@ -247,6 +249,7 @@ def _write_record(record: DeliveryRecord) -> Document:
         "id": str(record.id),
         "message_id": str(record.message_id),
         "event": record.event,
+        "created_at": record.created_at.isoformat(),
         "sender": record.sender,
         "owner": record.owner,
         "subscription_id": str(record.subscription_id),
@@ -274,6 +277,7 @@ def _read_record(document: Plain) -> DeliveryRecord:
         id=UUID(_text(found["id"])),
         message_id=UUID(_text(found["message_id"])),
         event=_text(found["event"]),
+        created_at=_moment(found["created_at"]),
         sender=_optional_text(found["sender"]),
         owner=_optional_text(found["owner"]),
         subscription_id=UUID(_text(found["subscription_id"])),

@@ -165,6 +165,7 @@ def _envelope(dispatch: Dispatch, deliverer: Deliverer) -> Envelope:
     event = dispatch.message.event
     envelope = Envelope(
         message_id=dispatch.message.id,
+        created_at=dispatch.message.created_at,
         audience=dispatch.audience,
         bodies=dispatch.bodies.in_all_types(),
         terms=dispatch.terms,

@@ -31,6 +31,7 @@ class Envelope:
 
     Attributes:
         message_id: The message's id.
+        created_at: When the application sent it.
         audience: Which subscriptions it may reach.
         bodies: Its payload in each content type of the sender's pipeline.
         terms: The sender's terms. Recipient validators do not travel: they are the worker's own.
@@ -39,6 +40,7 @@ class Envelope:
     """
 
     message_id: UUID
+    created_at: datetime
     audience: Audience
     bodies: Mapping[str, Body] = field(repr=False)
     terms: Terms

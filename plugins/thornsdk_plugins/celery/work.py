@@ -199,7 +199,7 @@ class Work:
         known = self._deliverer.store.delivery(own_id)
         if known is None:
             # The sender did not know yet that it is ordered, or could not, for a callable gave it.
-            self._deliverer.line_up(_dispatch(envelope, self._now()), [subscription])
+            self._deliverer.line_up(_dispatch(envelope), [subscription])
             known = self._deliverer.store.delivery(own_id)
         return known if known is not None and known.order_key is not None else None
 
@@ -373,10 +373,14 @@ class Work:
         return self._deliverer.clock()
 
 
-def _dispatch(envelope: Envelope, now: datetime) -> Dispatch:
+def _dispatch(envelope: Envelope) -> Dispatch:
     audience = envelope.audience
     message = Message[object](
-        id=envelope.message_id, event=audience.event, payload=None, created_at=now, sender=audience.sender
+        id=envelope.message_id,
+        event=audience.event,
+        payload=None,
+        created_at=envelope.created_at,
+        sender=audience.sender,
     )
     bodies = Bodies.written(envelope.bodies)
     return Dispatch(message=message, audience=audience, bodies=bodies, terms=envelope.terms)
@@ -387,6 +391,7 @@ def _plan(batch: Batch, subscription: Subscription, bodies: Bodies, terms: Terms
     delivery = Delivery(
         message_id=batch.envelope.message_id,
         event=batch.envelope.audience.event,
+        created_at=batch.envelope.created_at,
         sender=batch.envelope.audience.sender,
         subscription=subscription,
         content_type=subscription.content_type,

@@ -38,11 +38,11 @@ SUBSCRIPTION = (
 """The columns that make a subscription, in the order that `subscription` takes."""
 
 DELIVERY = (
-    "deliveries.id, deliveries.message_id, event, sender, owner, subscription_id, origin, "
+    "deliveries.id, deliveries.message_id, event, created_at, sender, owner, subscription_id, origin, "
     "deliveries.content_type, body, accepted_at, order_key, due_at, holder, held, attempt"
 )
 """The columns that make a delivery, in the order that `delivery` takes."""
-_BODY = 8
+_BODY = 9
 
 STANDING = ("origin", "state", "attempted_at", "due_at", "holder", "number", "attempt", "failed_at", "held")
 """The columns of a delivery that change with each attempt, in the order that `standing` gives."""
@@ -51,6 +51,7 @@ DELIVERY_COLUMNS = (
     "id",
     "message_id",
     "event",
+    "created_at",
     "sender",
     "owner",
     "subscription_id",
@@ -156,12 +157,14 @@ def delivery(row: Row) -> DeliveryRecord:
     """
     with _readable(f"delivery {row[0]!s}"):
         text = cast("list[str]", row)
-        identity, message_id, event, sender, owner, subscription_id, origin, content_type = text[:_BODY]
+        identity, message_id, event, created_at, sender, owner, subscription_id, *where = text[:_BODY]
+        origin, content_type = where
         accepted_at, order_key, due_at, holder, held, last = text[_BODY + 1 :]
         record = DeliveryRecord(
             id=UUID(identity),
             message_id=UUID(message_id),
             event=event,
+            created_at=datetime.fromisoformat(created_at),
             sender=sender,
             owner=owner,
             subscription_id=UUID(subscription_id),
@@ -184,6 +187,7 @@ def delivery_row(delivery: DeliveryRecord) -> Row:
         str(delivery.id),
         str(delivery.message_id),
         delivery.event,
+        moment(delivery.created_at),
         delivery.sender,
         delivery.owner,
         str(delivery.subscription_id),

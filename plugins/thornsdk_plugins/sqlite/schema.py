@@ -1,6 +1,6 @@
 """The tables, and the version of their layout."""
 
-VERSION = 7
+VERSION = 8
 """The layout's version, kept in ``user_version``."""
 
 APPLICATION_ID = 0x54484F52
@@ -68,6 +68,7 @@ TABLES = (
         id TEXT NOT NULL UNIQUE,
         message_id TEXT NOT NULL,
         event TEXT NOT NULL,
+        created_at TEXT NOT NULL,
         sender TEXT,
         owner TEXT,
         subscription_id TEXT NOT NULL,

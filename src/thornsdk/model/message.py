@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Generic, TypeVar
 from uuid import UUID, uuid5
 
-from attrs import Factory, field, frozen
+from attrs import Attribute, Factory, field, frozen
 
 from thornsdk.errors import InvalidValue
 from thornsdk.model.patterns import check_event_name
@@ -16,6 +16,16 @@ Payload_co = TypeVar("Payload_co", covariant=True)
 
 def _check_event(_: object, __: object, name: str) -> None:
     check_event_name(name)
+
+
+def check_zone(_: object, attribute: "Attribute[datetime]", moment: datetime) -> None:
+    """Checks a moment.
+
+    Raises:
+        InvalidValue: If it has no time zone.
+    """
+    if moment.tzinfo is None:
+        raise InvalidValue(f"the moment {attribute.name!r} has no time zone, such as datetime.UTC")
 
 
 MAX_KEY = 255
@@ -51,7 +61,7 @@ class Message(Generic[Payload_co]):
         id: Unique to the message.
         event: The event's name.
         payload: What the application sent, as it gave it.
-        created_at: When the application sent it.
+        created_at: When the application sent it, with a time zone.
         sender: The tenant on whose behalf it is sent, or None.
         idempotency_key: What the application calls the occurrence, or None. The id is made from it, so that
             it is the same message however often it is sent.
@@ -60,7 +70,7 @@ class Message(Generic[Payload_co]):
     id: UUID
     event: str = field(validator=_check_event)
     payload: Payload_co = field(repr=False)
-    created_at: datetime
+    created_at: datetime = field(validator=check_zone)
     sender: str | None = field(default=None, validator=check_tenant)
     idempotency_key: str | None = field(default=None, validator=_check_key)
 
@@ -110,6 +120,7 @@ class Delivery:
     Attributes:
         message_id: The message that is delivered.
         event: The name of its event.
+        created_at: When the application sent it, with a time zone; the same over all attempts and replays.
         sender: Its sender, or None.
         subscription: Who gets it.
         content_type: The content type of the body.
@@ -122,6 +133,7 @@ class Delivery:
 
     message_id: UUID
     event: str
+    created_at: datetime = field(validator=check_zone)
     sender: str | None
     subscription: Subscription
     content_type: str

@@ -5,10 +5,9 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from attrs import Attribute, evolve, field, frozen
+from attrs import evolve, field, frozen, validators
 
-from thornsdk.errors import InvalidValue
-from thornsdk.model.message import Delivery
+from thornsdk.model.message import Delivery, check_zone
 from thornsdk.model.outcome import Attempt, Outcome, OutcomeKind
 from thornsdk.model.patterns import EventPattern, as_pattern
 from thornsdk.reasons import Reason
@@ -66,11 +65,6 @@ class Lease:
     holder: str
 
 
-def _check_zone(_: object, attribute: "Attribute[datetime | None]", moment: datetime | None) -> None:
-    if moment is not None and moment.tzinfo is None:
-        raise InvalidValue(f"the moment {attribute.name!r} has no time zone, such as datetime.UTC")
-
-
 @frozen(kw_only=True)
 class DeliveryFilter:
     """Which deliveries are wanted. What is None does not matter.
@@ -92,8 +86,8 @@ class DeliveryFilter:
     event: EventPattern | None = field(default=None, converter=as_pattern)
     subscription_id: UUID | None = None
     owner: str | None = None
-    since: datetime | None = field(default=None, validator=_check_zone)
-    before: datetime | None = field(default=None, validator=_check_zone)
+    since: datetime | None = field(default=None, validator=validators.optional(check_zone))
+    before: datetime | None = field(default=None, validator=validators.optional(check_zone))
 
     def admits(self, record: "DeliveryRecord") -> bool:
         """Tells whether a delivery is wanted."""
@@ -116,6 +110,7 @@ class DeliveryRecord:
         id: The delivery's id.
         message_id: The message that is delivered.
         event: The name of its event.
+        created_at: When the application sent it, with a time zone.
         sender: Its sender, or None.
         subscription_id: Who gets it.
         origin: Where it goes: scheme, host and port as text.
@@ -134,6 +129,7 @@ class DeliveryRecord:
     id: UUID
     message_id: UUID
     event: str
+    created_at: datetime = field(validator=check_zone)
     sender: str | None
     subscription_id: UUID
     origin: str
@@ -153,6 +149,7 @@ class DeliveryRecord:
             id=delivery.id,
             message_id=delivery.message_id,
             event=delivery.event,
+            created_at=delivery.created_at,
             sender=delivery.sender,
             subscription_id=delivery.subscription.id,
             origin=str(delivery.subscription.url.origin),

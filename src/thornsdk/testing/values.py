@@ -53,6 +53,7 @@ def make_delivery(body: bytes = b"{}", *, to: Subscription | None = None, event:
     return Delivery(
         message_id=uuid4(),
         event=event,
+        created_at=NOW,
         sender=None,
         subscription=subscription,
         content_type=subscription.content_type,

@@ -2,8 +2,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
+from attrs import frozen
 
-from support.stages import CountingSerializer, CountingTransport, make_pipeline
+from support.stages import CountingSerializer, CountingTransport, SayingSerializer, make_pipeline
 from thornsdk import HookContext, Pipeline, Plugin, Provided, Settings, SigningKey, StageContext, hookimpl
 from thornsdk.errors import PipelineError, UnknownStageError
 from thornsdk.pipeline import build_pipeline, build_store
@@ -161,6 +162,21 @@ def test_a_pipeline_needs_at_least_one(slot: str, stage: str) -> None:
 def test_a_stage_in_a_wrong_slot_is_refused(slot: str, value: object, told: str) -> None:
     with pytest.raises(PipelineError, match=f"^{slot} cannot have {told}"):
         Pipeline(**stages(**{slot: value}))  # type: ignore[arg-type]  # one is wrong on purpose
+
+
+def test_serializers_that_write_headers_are_known_by_their_content_types() -> None:
+    saying = SayingSerializer(lambda delivery: (), "text/plain")
+    pipeline = make_pipeline([CountingTransport()], serializers=[JsonSerializer(), saying])
+    assert pipeline.header_serializers == {"text/plain": saying}
+
+
+def test_an_attribute_of_a_serializer_that_is_called_headers_is_no_method() -> None:
+    @frozen
+    class CsvSerializer(JsonSerializer):
+        headers: bool = True
+
+    pipeline = make_pipeline([CountingTransport()], serializers=[CsvSerializer("text/csv")])
+    assert pipeline.header_serializers == {}
 
 
 def test_two_serializers_for_one_content_type_are_refused() -> None:

@@ -1,7 +1,7 @@
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
-from typing import cast
+from typing import Any, cast
 from uuid import UUID
 
 import pytest
@@ -12,6 +12,7 @@ from support.stages import (
     TERMS,
     BrokenSigner,
     ProgrammedTransport,
+    SayingSerializer,
     accepts,
     answered,
     make_pipeline,
@@ -31,6 +32,7 @@ from thornsdk import (
     Reason,
     Request,
     Response,
+    Serializer,
     Subscription,
     Terms,
     Transport,
@@ -42,7 +44,9 @@ from thornsdk.logs import DeliveryLog
 from thornsdk.planned import Conditions
 from thornsdk.run import Run
 from thornsdk.testing import FakeClock, RecordingSigner, RecordingTransport
+from thornsdk.typing import Headers
 from thornsdk_plugins.hook_hmac import HookHmacSigner
+from thornsdk_plugins.json import JsonSerializer
 from thornsdk_plugins.standard_webhooks import StandardWebhooksSigner
 
 
@@ -126,6 +130,64 @@ def test_every_signer_adds_its_headers_and_is_told_the_time() -> None:
     names = {name for name, _ in transport.requests[0].headers}
     assert {"Hook-HMAC", "webhook-signature", "Test-Signature"} <= names
     assert signer.signed[0][1] == NOW
+
+
+def says_its_event(delivery: Delivery) -> Headers:
+    return (("Test-Event", f"{delivery.event} of {delivery.created_at:%Y-%m-%d}"),)
+
+
+def test_a_serializer_adds_its_headers_before_those_of_signers_and_subscription() -> None:
+    transport = RecordingTransport()
+    pipeline = make_pipeline(
+        [transport], serializers=[SayingSerializer(says_its_event)], signers=[RecordingSigner()]
+    )
+    results(pipeline, [plan(make_subscription(headers={"X-Key": "value"}))])
+    assert transport.requests[0].headers[-3:] == (
+        ("Test-Event", "order.created of 2026-01-02"),
+        ("Test-Signature", "signed"),
+        ("X-Key", "value"),
+    )
+
+
+def test_a_serializer_adds_no_headers_to_what_another_has_written() -> None:
+    transport = RecordingTransport()
+    serializers: list[Serializer] = [JsonSerializer(), SayingSerializer(says_its_event, "text/plain")]
+    results(make_pipeline([transport], serializers=serializers), plans(1))
+    assert "Test-Event" not in dict(transport.requests[0].headers)
+
+
+def breaks_for_the_second(delivery: Delivery) -> Headers:
+    if delivery.subscription.id.int == 2:
+        raise LookupError("the text of this error is told nowhere")
+    return ()
+
+
+def test_a_serializer_that_cannot_write_its_headers_costs_that_delivery_alone() -> None:
+    transport = RecordingTransport()
+    pipeline = make_pipeline([transport], serializers=[SayingSerializer(breaks_for_the_second)])
+    assert results(pipeline, plans(3)) == [(1, *DELIVERED), (2, *STAGE_RETRY), (3, *DELIVERED)]
+    (broken,) = run(pipeline, [plan(make_subscription(2))])
+    assert broken.last.detail.startswith("a stage raised LookupError at test_run.py:")
+    assert "told nowhere" not in broken.last.detail
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        (("hook-event", "of another"),),
+        (("Content-Type", "text/plain"),),
+        (("Test-Signature", "twice"),),
+        (("x-key", "twice"),),
+        (("Test-Event", "one\r\nTest-More: two"),),
+        (("Test-Event", "café"),),
+        None,
+    ],
+)
+def test_headers_of_a_serializer_that_cannot_be_sent_cost_that_delivery_alone(headers: Any) -> None:
+    pipeline = make_pipeline(
+        [RecordingTransport()], serializers=[SayingSerializer(lambda _: headers)], signers=[RecordingSigner()]
+    )
+    assert results(pipeline, [plan(make_subscription(headers={"X-Key": "value"}))]) == [(1, *STAGE_RETRY)]
 
 
 def test_a_result_tells_what_was_sent_and_what_came_back() -> None:

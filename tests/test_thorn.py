@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 
 from conftest import OpenThorn
-from support.stages import make_dispatch, make_pipeline, make_subscription, says_status
+from support.stages import SayingSerializer, make_dispatch, make_pipeline, make_subscription, says_status
 from thornsdk import (
     URL,
     DeliveryFilter,
@@ -26,6 +26,7 @@ from thornsdk import (
     Response,
     RetryPolicy,
     Secret,
+    Serializer,
     Settings,
     Thorn,
 )
@@ -855,6 +856,16 @@ def test_another_process_can_be_told_what_an_event_requires() -> None:
         own = {f"the static subscriber {UUID(int=3)}", f"the recipient validator {__name__}:partners_only"}
         assert thorn.deliverer.requirements("order.created") == general | own
         assert thorn.deliverer.requirements("order.deleted") == general
+
+
+def test_another_process_can_be_told_which_headers_serializers_write() -> None:
+    serializers: list[Serializer] = [
+        JsonSerializer(),
+        SayingSerializer(lambda delivery: (), "text/plain"),
+    ]
+    with Thorn(pipeline=make_pipeline([RecordingTransport()], serializers=serializers)) as thorn:
+        told = thorn.deliverer.requirements("order.created")
+    assert told == {"the headers that support.stages:SayingSerializer adds to text/plain"}
 
 
 def test_what_is_left_to_deliver_goes_by_the_deliverer(thorn: Thorn, transport: RecordingTransport) -> None:

@@ -70,6 +70,7 @@ if TYPE_CHECKING:
     from thornsdk.settings import Settings
     from thornsdk.stages import (
         HeaderNames,
+        HeaderSerializer,
         Observer,
         Serializer,
         Signer,
@@ -118,6 +119,7 @@ __all__ = [
     "EventPattern",
     "Exchange",
     "HeaderNames",
+    "HeaderSerializer",
     "HookContext",
     "Lease",
     "LookUp",
@@ -246,6 +248,7 @@ _HOMES = {
     "Reason": "thornsdk.reasons",
     "Settings": "thornsdk.settings",
     "HeaderNames": "thornsdk.stages",
+    "HeaderSerializer": "thornsdk.stages",
     "Observer": "thornsdk.stages",
     "Serializer": "thornsdk.stages",
     "Signer": "thornsdk.stages",

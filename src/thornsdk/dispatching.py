@@ -298,9 +298,10 @@ class Deliverer(Protocol):
         ...
 
     def requirements(self, event: str) -> frozenset[str]:
-        """Names what configuration and code add to an event here: static subscribers and validators.
+        """Names what configuration and code add to an event here.
 
-        Another process that delivers the event in this one's place must know them all.
+        These are static subscribers, recipient validators, and the headers that serializers write. Another
+        process that delivers the event in this one's place must know them all.
         """
         ...
 

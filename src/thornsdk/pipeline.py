@@ -12,7 +12,16 @@ from thornsdk.errors import PipelineError, SettingError
 from thornsdk.hookspecs import StageContext
 from thornsdk.plugins import PluginManager
 from thornsdk.settings import Settings
-from thornsdk.stages import HeaderNames, Observer, Serializer, Signer, Store, Transport, what_is_wrong_with
+from thornsdk.stages import (
+    HeaderNames,
+    HeaderSerializer,
+    Observer,
+    Serializer,
+    Signer,
+    Store,
+    Transport,
+    what_is_wrong_with,
+)
 from thornsdk.typing import Clock
 
 T = TypeVar("T")
@@ -39,6 +48,15 @@ def _by_content_type(pipeline: "Pipeline") -> Mapping[str, Serializer]:
     stages = pipeline.serializers
     _check_kind("serializers", stages, Serializer)
     return _index("serializer", "content type", [(one.content_type, one) for one in stages])
+
+
+def _with_headers(pipeline: "Pipeline") -> Mapping[str, HeaderSerializer]:
+    return {
+        content_type: one
+        for content_type, one in pipeline.by_content_type.items()
+        # Of a serializer of columns, say, `headers` may be an attribute that means something else.
+        if isinstance(one, HeaderSerializer) and callable(one.headers)
+    }
 
 
 def _by_scheme(pipeline: "Pipeline") -> Mapping[str, Transport]:
@@ -85,6 +103,10 @@ class Pipeline:
         init=False, repr=False, default=Factory(_by_content_type, takes_self=True)
     )
     """The serializers, by content type."""
+    header_serializers: Mapping[str, HeaderSerializer] = field(
+        init=False, repr=False, default=Factory(_with_headers, takes_self=True)
+    )
+    """Those of the serializers that write headers too, by content type."""
     by_scheme: Mapping[str, Transport] = field(
         init=False, repr=False, default=Factory(_by_scheme, takes_self=True)
     )

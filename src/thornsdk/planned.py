@@ -27,7 +27,7 @@ from thornsdk.policy.breaker import BreakerPolicy
 from thornsdk.policy.signatures import HOOK_DELIVERY, HOOK_EVENT, HOOK_SUBSCRIPTION
 from thornsdk.reasons import Reason
 from thornsdk.stages import Transport
-from thornsdk.typing import Clock, Random, Sleep
+from thornsdk.typing import Clock, Headers, Random, Sleep
 
 LEAST_TRIES = 10
 """How many attempts may be lost before a delivery is given up, whatever its terms.
@@ -159,9 +159,10 @@ def build_request(planned: Planned, transport: Transport, conditions: Conditions
         TooManyLost: If it is not to be attempted again, since attempts do not come back.
         RecipientRefused: If policy does not allow the recipient.
         SerializationError: If the payload cannot be written for this subscription.
-        Exception: What a signer raised.
+        Exception: What a serializer or signer raised.
     """
     delivery, terms = planned.delivery, planned.terms
+    own = delivery.subscription.headers
     if planned.lost and planned.number > max(planned.retry.attempts, LEAST_TRIES):
         raise TooManyLost
     if planned.problem is not None:
@@ -176,7 +177,7 @@ def build_request(planned: Planned, transport: Transport, conditions: Conditions
             (HOOK_EVENT, delivery.event),
             (HOOK_DELIVERY, str(delivery.id)),
             (HOOK_SUBSCRIPTION, str(delivery.subscription.id)),
-            *check_signed((*_signed(delivery, conditions), *delivery.subscription.headers)),
+            *check_signed((*_written(delivery, conditions), *_signed(delivery, conditions), *own)),
         ),
         body=delivery.body,
         timeout=terms.timeout,
@@ -213,6 +214,11 @@ def _before(planned: Planned, until: datetime, now: datetime) -> Attempt:
     reason = Reason.WORKER_LOST if planned.lost else Reason.NOT_ATTEMPTED
     outcome = Outcome(OutcomeKind.RETRY, reason, until)
     return Attempt(number=planned.number - 1, started_at=now, duration=0.0, outcome=outcome)
+
+
+def _written(delivery: Delivery, conditions: Conditions) -> Headers:
+    serializer = conditions.pipeline.header_serializers.get(delivery.content_type)
+    return () if serializer is None else serializer.headers(delivery)
 
 
 def _signed(delivery: Delivery, conditions: Conditions) -> list[tuple[str, str]]:

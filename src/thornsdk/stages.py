@@ -44,7 +44,10 @@ def utc_now() -> datetime:
 
 @runtime_checkable
 class Serializer(Protocol):
-    """Writes messages as bytes of one content type."""
+    """Writes messages as bytes of one content type.
+
+    One that is a `~thornsdk.HeaderSerializer` too adds headers to them.
+    """
 
     @property
     def content_type(self) -> str:
@@ -58,6 +61,23 @@ class Serializer(Protocol):
 
         Raises:
             SerializationError: If it cannot be written; the error says where in the payload.
+        """
+        ...
+
+
+@runtime_checkable
+class HeaderSerializer(Protocol):
+    """Writes headers beside the body: a serializer that has this method besides."""
+
+    def headers(self, delivery: Delivery) -> Headers:
+        """Writes the headers of a delivery whose body is of its content type.
+
+        Called at each attempt, in whichever process makes it: what they say comes from the delivery alone, so
+        that it is the same each time. Several threads may call at once. What it raises is the trouble of that
+        delivery alone, and so is a header that stands twice or that the library sets itself.
+
+        Returns:
+            The headers to add; none where there is nothing to say.
         """
         ...
 

@@ -820,6 +820,10 @@ class Thorn:
                 *self._static.requirements(event),
                 *(declared.subscribers.requirements(event) if declared else ()),
                 *(f"the recipient validator {full_name(one)}" for one in terms.recipient_validators),
+                *(
+                    f"the headers that {full_name(type(one))} adds to {content_type}"
+                    for content_type, one in self.pipeline.header_serializers.items()
+                ),
             )
         )
 

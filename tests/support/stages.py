@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
-from attrs import define
+from attrs import define, frozen
 
 from thornsdk import (
     Attempt,
@@ -136,6 +136,20 @@ class CountingSerializer:
         if self.problem is not None:
             raise self.problem
         return repr(to_plain(message.payload)).encode()
+
+
+@frozen
+class SayingSerializer:
+    """Writes JSON under any content type, and headers beside it as it is told."""
+
+    say: Callable[[Delivery], Headers]
+    content_type: str = "application/json"
+
+    def serialize(self, message: Message[object]) -> bytes:
+        return JsonSerializer().serialize(message)
+
+    def headers(self, delivery: Delivery) -> Headers:
+        return self.say(delivery)
 
 
 def make_pipeline(

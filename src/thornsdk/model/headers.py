@@ -73,7 +73,7 @@ def header_pairs(headers: HeadersLike) -> Headers:
 
 
 def check_signed(headers: Iterable[tuple[str, str]]) -> Headers:
-    """Returns the headers that signers and the subscription add, with their names checked.
+    """Returns the headers that serializer, signers and subscription add, with their names checked.
 
     Raises:
         InvalidHeader: If one stands twice, or is one that the library or HTTP itself sets: a wrong

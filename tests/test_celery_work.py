@@ -49,6 +49,8 @@ from thornsdk_plugins.urllib3 import PooledTransport
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
 EVENT = "order.created"
+EVENTS = "application/cloudevents+json"
+SHOP_EVENTS = {"cloudevents": {"source": "/shop"}}
 TERMS = Terms(timeout=5.0, retry=RetryPolicy([5.0]))
 
 
@@ -1140,6 +1142,22 @@ def test_a_subscriber_that_a_callable_gives_is_ordered_too(
     assert [one.order_key for one in worker.records().values()] == ['"a"']
 
 
+def test_the_order_of_cloud_events_is_that_of_a_field_of_the_payload_wherever_they_get_their_place(
+    endpoint: Endpoint, open_worker: OpenWorker
+) -> None:
+    def gives(event: str, sender: str | None) -> dict[str, str]:
+        return {"url": endpoint.url, "secret": "s", "content_type": EVENTS, "ordered_by": "order"}
+
+    worker = open_worker(
+        endpoint, codecs={EVENTS: "cloudevents"}, options=SHOP_EVENTS, subscribers={"*": gives}
+    )
+    worker.thorn.subscribe("order.*", endpoint.url, ordered_by="order")
+    (message,) = sent(worker, A1)
+    assert [one.order_key for one in worker.records().values()] == ['"a"']
+    worker.do(message)
+    assert [one.order_key for one in worker.records().values()] == ['"a"', '"a"']
+
+
 def test_where_the_broker_goes_a_sweep_finds_the_next_in_line(
     open_endpoint: OpenEndpoint, open_worker: OpenWorker, clock: FakeClock, told: Told
 ) -> None:
@@ -1205,3 +1223,30 @@ def test_a_place_in_line_that_a_worker_gives_says_when_the_message_was_sent(
     worker.do(message)
     (known,) = worker.records().values()
     assert (known.created_at, known.accepted_at) == (later(clock, -60), clock())
+
+
+# Headers that serializers write
+
+
+def test_a_worker_writes_the_headers_of_a_serializer(endpoint: Endpoint, open_worker: OpenWorker) -> None:
+    worker = open_worker(endpoint, codecs={JSON: "cloudevents"}, options=SHOP_EVENTS)
+    worker.thorn.subscribe("order.*", endpoint.url)
+    (batch,) = worker.fanned_out()
+    worker.do(batch)
+    message_id = batch.document["message"]["id"]
+    assert [one.header("ce-id") for one in endpoint.seen] == [message_id]
+
+
+def test_a_worker_that_does_not_know_the_headers_of_a_serializer_holds_its_messages(
+    endpoint: Endpoint, open_worker: OpenWorker, told: Told
+) -> None:
+    sender = open_worker(endpoint, codecs={JSON: "cloudevents"}, options=SHOP_EVENTS)
+    (message,) = sent(sender, A1)
+    (held,) = open_worker(endpoint).do(message)
+    assert held.task == "thornsdk.fan_out"
+    (problem,) = told("task.held")
+    assert problem["detail"] == (
+        "this worker does not know the headers that "
+        "thornsdk_plugins.cloudevents:BinaryCloudEventsSerializer adds to application/json of "
+        "order.created: start it with the code and the settings of the application"
+    )

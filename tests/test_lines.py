@@ -53,6 +53,7 @@ from thornsdk.errors import PipelineError, StoreDamaged
 from thornsdk.lines import LONGEST_WAIT, SHORTEST_WAIT
 from thornsdk.replaying import Replays
 from thornsdk.testing import FakeClock, RecordingObserver, RecordingTransport
+from thornsdk_plugins.cloudevents import StructuredCloudEventsSerializer
 from thornsdk_plugins.form import FormSerializer
 from thornsdk_plugins.json import JsonSerializer
 from thornsdk_plugins.memory import MemoryStore
@@ -62,6 +63,7 @@ MINUTE = 60.0
 HOUR = 3600.0
 DAY = timedelta(days=1)
 URL = "https://customer.example.com/"
+CLOUD_EVENT = "application/cloudevents+json"
 
 
 @define
@@ -182,6 +184,26 @@ def test_what_is_no_json_has_no_key(body: bytes) -> None:
 def test_what_cannot_be_written_as_json_has_no_key() -> None:
     assert Bodies({"application/json": JsonSerializer()}, make_message(object())).order_key("id") is None
     assert Bodies({}, make_message()).order_key("id") is None
+
+
+@pytest.mark.parametrize("written_here", [True, False])
+@pytest.mark.parametrize("content_type", [CLOUD_EVENT, "Application/CloudEvents+JSON; charset=utf-8"])
+def test_the_payload_of_a_cloud_event_is_its_data(content_type: str, written_here: bool) -> None:
+    serializer = StructuredCloudEventsSerializer(content_type, source="/shop")
+    bodies = Bodies({content_type: serializer}, make_message({"order": {"id": 7}, "source": "web"}))
+    given = bodies if written_here else Bodies.written(bodies.in_all_types())
+    assert [given.order_key(path) for path in ("order.id", "source")] == ["7", '"web"']
+    assert [given.order_key(path) for path in ("data.order.id", "id")] == [None, None]
+
+
+@pytest.mark.parametrize("body", [b"42", b"{}", b'{"data":null}', b'{"data":"7"}'])
+def test_what_is_no_cloud_event_with_an_object_as_its_data_has_no_key(body: bytes) -> None:
+    assert Bodies.written({CLOUD_EVENT: body}).order_key("id") is None
+
+
+def test_a_member_of_plain_json_that_is_called_data_is_a_part_of_the_payload() -> None:
+    body = {"application/json": b'{"data":{"id":7},"id":8}'}
+    assert [Bodies.written(body).order_key(path) for path in ("id", "data.id")] == ["8", "7"]
 
 
 def test_a_pipeline_without_json_takes_no_ordered_subscription(clock: FakeClock) -> None:

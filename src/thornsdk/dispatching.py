@@ -39,10 +39,17 @@ class Terms:
 _UNREAD: object = object()
 
 
+_CLOUD_EVENT = "application/cloudevents+json"
+
+
 def is_json(content_type: str) -> bool:
     """Tells whether a content type is one of JSON."""
-    media_type = content_type.partition(";")[0].strip().lower()
+    media_type = _media_type(content_type)
     return media_type == "application/json" or media_type.endswith("+json")
+
+
+def _media_type(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()
 
 
 class Bodies:
@@ -77,7 +84,10 @@ class Bodies:
         return {one: self.in_type(one) for one in (*self._serializers, *self._made)}
 
     def order_key(self, path: str) -> str | None:
-        """Gives the value of a field of the JSON body, as JSON: by it, messages are ordered.
+        """Gives the value of a field of the payload, as JSON: by it, messages are ordered.
+
+        It is read from the first body that is JSON. Of a CloudEvent, the payload is its ``data`` (JSON event
+        format, section 3.1); any other body is the payload, as far as this can tell.
 
         Args:
             path: The field's name, or the path to it, such as ``order.id``.
@@ -94,11 +104,15 @@ class Bodies:
 
     def _read(self) -> object:
         written = next(filter(is_json, (*self._serializers, *self._made)), None)
-        body = b"" if written is None else self.in_type(written)
+        body = None if written is None else self.in_type(written)
+        if written is None or not isinstance(body, bytes):
+            return None
         try:
-            return json.loads(body) if isinstance(body, bytes) else None
+            document = json.loads(body)
         except (ValueError, RecursionError):
             return None  # A serializer of another's making wrote it.
+        is_event = _media_type(written) == _CLOUD_EVENT and isinstance(document, dict)
+        return document.get("data") if is_event else document
 
     def _make(self, content_type: str) -> Body:
         serializer = self._serializers.get(content_type)

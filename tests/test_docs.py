@@ -1,5 +1,6 @@
 import doctest
 import importlib
+import inspect
 import pkgutil
 import re
 import subprocess
@@ -15,7 +16,8 @@ from attrs import evolve
 import thornsdk
 import thornsdk_plugins
 from conftest import OpenThorn
-from support.examples import Web
+from support.examples import PATTERNS, Web
+from support.typed_docs import pages
 from thornsdk import DeliveryState, OutcomeKind, Plugin, Reason, Timings, errors, logs, receive, testing
 from thornsdk.settings import setting_fields, setting_name
 from thornsdk.testing import Endpoint, answers
@@ -128,17 +130,50 @@ def test_the_headers_page_lists_what_is_sent(endpoint: Endpoint, open_thorn: Ope
     assert {name.lower() for name in first_column(second)} == HttpSignaturesSigner().header_names
 
 
-def test_every_hook_has_a_section() -> None:
-    hooks = {name for name in vars(Plugin) if name.startswith("thornsdk_")}
-    assert set(re.findall(r"^## `(thornsdk_\w+)`$", read("reference/hooks"), re.MULTILINE)) == hooks
+HOOKS = sorted(name for name in vars(Plugin) if name.startswith("thornsdk_"))
+CHOOSES = re.compile(r"``(THORN_\w+)`` chooses")
 
 
-def test_the_built_in_stages_of_a_hook_are_named_in_its_section(open_thorn: OpenThorn) -> None:
-    plugins = open_thorn().plugins
-    page = read("reference/hooks")
-    for stage in ("serializers", "signers", "transports", "dispatchers", "stores"):
-        named = section(page, f"## `thornsdk_{stage}`").partition("Built in: ")[2]
-        assert sorted(re.findall(r"`([\w-]+)`", named)) == sorted(getattr(plugins, stage)().offers)
+def test_every_hook_has_a_section_and_a_page() -> None:
+    assert sorted(re.findall(r"^## `(thornsdk_\w+)`$", read("reference/hooks"), re.MULTILINE)) == HOOKS
+    assert sorted(page.stem for page in (DOCS / "reference" / "hooks").glob("*.md")) == HOOKS
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_the_section_of_a_hook_leads_to_its_page(hook: str) -> None:
+    assert f"](hooks/{hook}.md)" in section(read("reference/hooks"), f"## `{hook}`")
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_the_page_of_a_hook_tells_all_that_is_asked_of_it(hook: str) -> None:
+    page = read(f"reference/hooks/{hook}")
+    chooses = CHOOSES.search(inspect.getdoc(getattr(Plugin, hook)) or "")
+    assert chooses is not None
+    assert f"| chosen by | {{confval}}`{chooses[1]}`" in page
+    assert f"    @hookimpl\n    def {hook}(self, context: HookContext) -> " in page
+    headings = re.findall(r"^## (.+)$", page, re.MULTILINE)
+    assert re.fullmatch(r"What an? \w+ does", headings[0])
+    assert headings[1:] == ["Built in", "A plugin", "What can go wrong"]
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_the_page_of_a_hook_lists_what_its_stage_has_and_what_is_built_in(
+    built: Path, hook: str, open_thorn: OpenThorn
+) -> None:
+    page = html(built, f"reference/hooks/{hook}")
+    catalogue = getattr(open_thorn().plugins, hook.removeprefix("thornsdk_"))()
+    members = {name for name in vars(catalogue.protocol) if not name.startswith("_")}
+    linked = re.findall(rf'title="thornsdk\.{catalogue.protocol.__name__}\.(\w+)"', page)
+    assert members <= set(linked)
+    cells = re.findall(r'<td><p><code[^>]*><span class="pre">([\w-]+)</span></code></p></td>', page)
+    assert catalogue.offers.keys() <= set(cells)
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_the_built_in_stages_of_a_hook_are_named_in_its_section(hook: str, open_thorn: OpenThorn) -> None:
+    offers = getattr(open_thorn().plugins, hook.removeprefix("thornsdk_"))().offers
+    named = section(read("reference/hooks"), f"## `{hook}`").partition("\nBuilt in: ")[2]
+    assert sorted(re.findall(r"`([\w-]+)`", named)) == sorted(offers)
 
 
 def test_every_command_has_a_section_with_its_options() -> None:
@@ -162,9 +197,14 @@ def test_every_command_has_a_section_with_its_options() -> None:
 
 def test_no_page_is_missing_from_the_readme() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    pages = {str(page.relative_to(ROOT)) for page in DOCS.glob("*/*.md") if "_" not in page.parent.name}
+    pages = {str(page.relative_to(ROOT)) for page in DOCS.glob("*/**/*.md") if "_build" not in page.parts}
     pages -= {"docs/reference/api.md"}
     assert pages <= set(re.findall(r"\((docs/[^)]+)\)", readme))
+
+
+def test_the_examples_of_every_page_run() -> None:
+    left_out = [page for page in pages() if not any(map(page.relative_to(ROOT).match, PATTERNS))]
+    assert left_out == []
 
 
 def test_every_link_of_the_readme_leads_somewhere() -> None:

@@ -1,5 +1,6 @@
-"""What the docs take from the code: settings, outcomes, reasons; and links to public names."""  # noqa: INP001 - no package
+"""What the docs take from the code: settings, outcomes, stages, and more; and links to public names."""  # noqa: INP001 - no package
 
+import inspect
 from collections.abc import Iterable, Mapping
 
 from docutils import nodes
@@ -10,6 +11,8 @@ from sphinx.environment import BuildEnvironment
 from sphinx.pycode import ModuleAnalyzer
 from sphinx.util.docutils import SphinxDirective
 
+import thornsdk
+from thornsdk.plugins import Catalogue, PluginManager
 from thornsdk.settings import setting_fields, setting_name
 
 
@@ -65,6 +68,55 @@ class OutcomesReference(Generated):
         yield "\n"
 
 
+class StageReference(Generated):
+    """Writes down what a stage has to have, by the name of its protocol."""
+
+    required_arguments = 1
+
+    def texts(self) -> Iterable[str]:
+        """Gives a table of the members, each with the first line of its docstring."""
+        protocol = self.arguments[0]
+        yield "| it has | meaning |\n|---|---|"
+        for name, member in vars(getattr(thornsdk, protocol)).items():
+            if not name.startswith("_"):
+                meaning = _in_markdown((inspect.getdoc(member) or "").partition("\n")[0])
+                yield f"| {{py:obj}}`{name} <thornsdk.{protocol}.{name}>` | {meaning} |"
+        yield "\n"
+
+
+class BuiltInReference(Generated):
+    """Writes down the stages of one kind that thornsdk brings along, by the name of the hook."""
+
+    required_arguments = 1
+
+    def texts(self) -> Iterable[str]:
+        """Gives a table of them."""
+        ours = [
+            (name, offer.provided)
+            for name, offer in _catalogue(self.arguments[0]).offers.items()
+            if offer.source.distribution.startswith("thornsdk ")
+        ]
+        if not ours:
+            yield "None is built in."
+            return
+        yield "| name | what it does |\n|---|---|"
+        for name, provided in ours:
+            needs = f" Needs `{provided.extra}`." if provided.extra else ""
+            yield f"| `{name}` | {provided.summary}{needs} |"
+        yield "\n"
+
+
+def _catalogue(hook: str) -> Catalogue[object]:
+    manager = PluginManager(thornsdk.VERSION)
+    manager.load()
+    stage = hook.removeprefix("thornsdk_").removesuffix("s")
+    return next(one for one in manager.catalogues() if one.stage == stage)
+
+
+def _in_markdown(text: str) -> str:
+    return text.replace("``", "`").replace("`~", "`")
+
+
 def _default(value: object) -> str:
     match value:
         case None:
@@ -84,7 +136,7 @@ def _default(value: object) -> str:
 def _members(module: str, enumeration: str) -> list[tuple[str, str]]:
     docs = ModuleAnalyzer.for_module(module).find_attr_docs()
     return [
-        (name, " ".join(lines).strip().replace("``", "`"))
+        (name, _in_markdown(" ".join(lines).strip()))
         for (owner, name), lines in docs.items()
         if owner == enumeration
     ]
@@ -108,4 +160,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("settings", SettingsReference)
     app.add_directive("reasons", ReasonsReference)
     app.add_directive("outcomes", OutcomesReference)
+    app.add_directive("stage", StageReference)
+    app.add_directive("built-in", BuiltInReference)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -118,7 +118,7 @@ class Plugin:
     """The base of every plugin: override the hooks for what you provide, and mark each with `hookimpl`.
 
     A plugin is found through an entry point of the group ``thornsdk`` that names its class, or is given to
-    `~thornsdk.Thorn` as an object. Hooks run once, at assembly: never during a delivery.
+    `~thornsdk.Thorn` as an object. Hooks run at assembly, perhaps more than once: never during a delivery.
 
     Example:
         >>> from thornsdk import HookContext, Plugin, Provided, Transport, hookimpl

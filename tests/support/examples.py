@@ -27,6 +27,8 @@ from thornsdk_plugins.urllib3.watch import Watch, WatchedSocket
 
 ROOT = Path(__file__).parents[2]
 WEB_PORTS = {80, 443}
+PATTERNS = ["README.md", "docs/*.md", "docs/*/*.md", "docs/*/*/*.md"]
+"""The pages whose examples run."""
 LOOPBACK = AddressRules(allow=["127.0.0.0/8"])
 
 _dial = Dialer.dial
@@ -120,7 +122,7 @@ collect = Sybil(
         CodeBlockParser("console", evaluate_console),
         SkipParser(),
     ],
-    patterns=["README.md", "docs/*.md", "docs/**/*.md"],
+    patterns=PATTERNS,
     excludes=["docs/_build/**"],
     path=str(ROOT),
     fixtures=["web"],

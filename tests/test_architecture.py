@@ -1,4 +1,5 @@
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -148,6 +149,17 @@ def test_no_plugin_imports_another() -> None:
         if wanted.startswith("thornsdk_plugins.") and place(wanted) != place(name)
     ]
     assert across == []
+
+
+def test_the_picture_of_the_floors_shows_each_of_them() -> None:
+    picture = (ROOT / "docs" / "explanation" / "floors.svg").read_text()
+    shown = {
+        name: int(floor)
+        for floor, group in re.findall(r'<g id="floor-(\d)">(.*?)</g>', picture, re.DOTALL)
+        for name in re.findall(r'class="module">(\w+)<', group)
+    }
+    assert set(shown.values()) == set(FLOORS.values())
+    assert shown.items() <= FLOORS.items()
 
 
 def imported_by(statement: str) -> set[str]:

@@ -131,7 +131,13 @@ def test_the_headers_page_lists_what_is_sent(endpoint: Endpoint, open_thorn: Ope
 
 
 HOOKS = sorted(name for name in vars(Plugin) if name.startswith("thornsdk_"))
-CHOOSES = re.compile(r"``(THORN_\w+)`` chooses")
+
+
+def setting_of(hook: str) -> str:
+    """Gives the setting that chooses among what a hook provides."""
+    told = re.search(r"``(THORN_\w+)`` chooses", inspect.getdoc(getattr(Plugin, hook)) or "")
+    assert told is not None
+    return told[1]
 
 
 def test_every_hook_has_a_section_and_a_page() -> None:
@@ -147,9 +153,7 @@ def test_the_section_of_a_hook_leads_to_its_page(hook: str) -> None:
 @pytest.mark.parametrize("hook", HOOKS)
 def test_the_page_of_a_hook_tells_all_that_is_asked_of_it(hook: str) -> None:
     page = read(f"reference/hooks/{hook}")
-    chooses = CHOOSES.search(inspect.getdoc(getattr(Plugin, hook)) or "")
-    assert chooses is not None
-    assert f"| chosen by | {{confval}}`{chooses[1]}`" in page
+    assert f"| chosen by | {{confval}}`{setting_of(hook)}`" in page
     assert f"    @hookimpl\n    def {hook}(self, context: HookContext) -> " in page
     headings = re.findall(r"^## (.+)$", page, re.MULTILINE)
     assert re.fullmatch(r"What an? \w+ does", headings[0])
@@ -252,3 +256,11 @@ def test_the_picture_of_the_states_shows_each_of_them() -> None:
     picture = (DOCS / "explanation" / "deliveries.svg").read_text()
     shown = re.findall(r'class="text state"[^>]*>(\w+)<', picture)
     assert sorted(shown) == sorted(DeliveryState)
+
+
+def test_the_picture_of_the_design_shows_each_stage_with_its_hook_and_its_setting() -> None:
+    picture = (DOCS / "explanation" / "design.svg").read_text()
+    stages = [one.removeprefix("thornsdk_").removesuffix("s") for one in HOOKS]
+    assert sorted(re.findall(r'class="text stage"[^>]*>(\w+)<', picture)) == stages
+    beside = re.findall(r'class="text hook"[^>]*>(\w+)<.*\n.*class="quiet hook"[^>]*>(\w+)<', picture)
+    assert sorted(beside) == [(hook, setting_of(hook)) for hook in HOOKS]

@@ -130,3 +130,23 @@ class Structural:
 
 def test_a_dispatcher_needs_no_base_class() -> None:
     assert isinstance(Structural(), Dispatcher)
+
+
+class Forgetful(Dispatcher):
+    """Gives no receipt."""
+
+    @property
+    def name(self) -> str:
+        return "forgetful"
+
+    def dispatch(self, dispatch: Dispatch, deliverer: Deliverer) -> Receipt:
+        return None  # type: ignore[return-value]  # on purpose
+
+
+def test_a_dispatcher_that_gives_no_receipt_is_told() -> None:
+    pipeline = make_pipeline([RecordingTransport()], dispatcher=Forgetful())
+    with Thorn(pipeline=pipeline) as thorn, pytest.raises(DispatchError) as caught:
+        thorn.event("order.created").send(42)
+    assert str(caught.value) == (
+        "the dispatcher 'forgetful' could not take the message: it gave a NoneType in place of a Receipt"
+    )

@@ -100,5 +100,6 @@ class StandardWebhooksPlugin(Plugin):
                 "ed25519",
                 lambda stage: stage.options(Ed25519Signer),
                 "Signs as standard-webhooks, in its place, and with public keys besides.",
+                extra="thornsdk[ed25519]",
             ),
         ]

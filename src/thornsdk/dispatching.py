@@ -8,7 +8,7 @@ from uuid import UUID
 
 from attrs import evolve, field, frozen
 
-from thornsdk.errors import SerializationError, crash
+from thornsdk.errors import DispatchError, SerializationError, crash
 from thornsdk.model import URL, Audience, Delivery, DeliveryRecord, Message, Receipt, Subscription
 from thornsdk.policy.retry import RetryPolicy
 from thornsdk.stages import Serializer, Store
@@ -328,6 +328,16 @@ class Deliverer(Protocol):
             fields: The rest of it. Nothing secret.
         """
         ...
+
+
+def check_receipt(dispatcher: "Dispatcher", receipt: object) -> None:
+    """Refuses what a dispatcher gives that is no receipt: nobody knows what became of the message.
+
+    Raises:
+        DispatchError: If it is none.
+    """
+    if not isinstance(receipt, Receipt):
+        raise DispatchError(dispatcher.name, f"it gave a {type(receipt).__qualname__} in place of a Receipt")
 
 
 @runtime_checkable

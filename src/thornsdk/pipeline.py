@@ -169,6 +169,8 @@ def build_store(settings: Settings, plugins: PluginManager, clock: Clock) -> Sto
 
 def _check_options(settings: Settings, plugins: PluginManager) -> None:
     """Refuses options that nobody would ever read."""
+    if not settings.options:
+        return  # Most give none, and all hooks would run once more.
     known = {name for catalogue in plugins.catalogues() for name in catalogue.offers}
     for name in settings.options:
         if name not in known:

@@ -13,7 +13,15 @@ from uuid import UUID, uuid4
 from attrs import evolve
 
 from thornsdk.buffers import Buffer, Buffers
-from thornsdk.dispatching import Bodies, Deliverer, Dispatch, RecipientValidator, Terms, is_json
+from thornsdk.dispatching import (
+    Bodies,
+    Deliverer,
+    Dispatch,
+    RecipientValidator,
+    Terms,
+    check_receipt,
+    is_json,
+)
 from thornsdk.engine import Engine, Sources, never
 from thornsdk.errors import (
     ClosedError,
@@ -807,7 +815,9 @@ class Thorn:
 
     def _hand_over(self, dispatches: Sequence[Dispatch]) -> Iterator[Receipt]:
         self._open_store()
-        for receipt in self.pipeline.dispatcher.dispatch_many(dispatches, self._engine):
+        dispatcher = self.pipeline.dispatcher
+        for receipt in dispatcher.dispatch_many(dispatches, self._engine):
+            check_receipt(dispatcher, receipt)
             if receipt.state is not ReceiptState.ENDED:
                 self._log.message_taken(receipt)
             yield receipt

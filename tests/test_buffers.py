@@ -447,7 +447,7 @@ def test_a_message_that_is_sent_while_others_are_handed_over_waits_for_the_next_
         observe = staticmethod(sends)
 
     transport = RecordingTransport()
-    pipeline = make_pipeline([transport], observers=[Observer()])  # type: ignore[list-item]  # a small one
+    pipeline = make_pipeline([transport], observers=[Observer()])
     with Thorn(pipeline=pipeline) as thorn:
         thorn.subscribe("*", "https://example.com/")
         event = thorn.event("order.created")

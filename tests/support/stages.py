@@ -16,6 +16,7 @@ from thornsdk import (
     Dispatcher,
     Exchange,
     Message,
+    Observer,
     Outcome,
     OutcomeKind,
     Pipeline,
@@ -32,7 +33,7 @@ from thornsdk import (
     exchange,
     to_plain,
 )
-from thornsdk.testing import Answer, RecordingObserver, RecordingSigner, RecordingTransport
+from thornsdk.testing import Answer, RecordingSigner, RecordingTransport
 from thornsdk.typing import Clock, Headers
 from thornsdk_plugins.default import DefaultDispatcher
 from thornsdk_plugins.hook_hmac import HookHmacSigner
@@ -159,7 +160,7 @@ def make_pipeline(
     signers: Iterable[Signer] = (HookHmacSigner(),),
     dispatcher: Dispatcher | None = None,
     store: Store | None = None,
-    observers: Iterable[RecordingObserver | BrokenObserver] = (),
+    observers: Iterable[Observer] = (),
 ) -> Pipeline:
     """A pipeline of small real parts."""
     return Pipeline(

@@ -61,7 +61,10 @@ FLOORS = {
 ABOVE_NEEDS_AT_MOST = {"receive": 2}
 
 OPEN_MODULES = {"thornsdk.errors", "thornsdk.typing", "thornsdk.receive", "thornsdk.testing"}
-HEAVY = {"urllib3", "celery", "click", "cryptography", "rich", "thornsdk_plugins"}
+HEAVY = {
+    *("urllib3", "celery", "click", "cryptography", "opentelemetry", "prometheus_client", "rich"),
+    "thornsdk_plugins",
+}
 
 
 def modules(folder: Path) -> Iterator[tuple[str, Path]]:

@@ -38,6 +38,6 @@ nitpick_ignore_regex = [
     (r"py:.*", r".*\b(Options|Payload|Stage)(_co)?"),
     (r"py:obj", r"(Reason\.)?\w+"),
     # What stands in a signature, and is told in the text beside it.
-    (r"py:class", r"(celery|trustme)\..*"),
+    (r"py:class", r"(celery|opentelemetry|prometheus_client|trustme)\..*"),
     (r"py:class", r"thornsdk\.(plugins\.PluginManager|settings\.SettingsOptions|static\.StaticSubscribers)"),
 ]

@@ -12,17 +12,20 @@ from types import ModuleType
 
 import pytest
 from attrs import evolve
+from prometheus_client import CollectorRegistry
 
 import thornsdk
 import thornsdk_plugins
 from conftest import OpenThorn
 from support.examples import PATTERNS, Web
+from support.telemetry import Sdk, attributes, make_notice
 from support.typed_docs import pages
 from thornsdk import DeliveryState, OutcomeKind, Plugin, Reason, Timings, errors, logs, receive, testing
 from thornsdk.settings import setting_fields, setting_name
-from thornsdk.testing import Endpoint, answers
+from thornsdk.testing import Endpoint, answers, make_record
 from thornsdk.testing.fixtures import OpenEndpoint
 from thornsdk_plugins.http_signatures import HttpSignaturesSigner
+from thornsdk_plugins.prometheus import PrometheusObserver
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -128,6 +131,48 @@ def test_the_headers_page_lists_what_is_sent(endpoint: Endpoint, open_thorn: Ope
     first, second = re.findall(r"^\| header .*?(?=\n\n)", read("reference/headers"), re.MULTILINE | re.DOTALL)
     assert {name.lower() for name in first_column(first)} == sent - of_http
     assert {name.lower() for name in first_column(second)} == HttpSignaturesSigner().header_names
+
+
+def part(text: str, heading: str) -> str:
+    """Gives what stands under a heading of the third level, up to the next one."""
+    return text.partition(f"\n{heading}\n")[2].partition("\n### ")[0]
+
+
+def names(text: str) -> set[str]:
+    return set(re.findall(r"`([^`]+)`", text))
+
+
+def rows(text: str) -> list[list[str]]:
+    """Gives the cells of a table, without its head."""
+    return [line.split("|")[1:-1] for line in text.splitlines() if line.startswith("| `")]
+
+
+def test_the_page_on_observing_lists_what_opentelemetry_is_told() -> None:
+    page = read("how-to/observe")
+    record = make_record(OutcomeKind.FAILED, Reason.STATUS, number=2)
+    over_http = evolve(record, last=evolve(record.last, status=503, address="192.0.2.1"))
+    with Sdk() as sdk:
+        observer = sdk.observer()
+        observer.observe(over_http)
+        of_span = names("".join(left for left, _ in rows(part(page, "### What a span is"))))
+        assert of_span == attributes(sdk.span).keys()
+        observer.observe(evolve(record, origin="amqp://events"))
+        observer.observe_subscription(make_notice())
+        metrics = rows(part(page, "### Metrics of OpenTelemetry"))
+        assert {name.strip(" `"): names(keys) for name, keys, _ in metrics} == sdk.attributes_of_metrics()
+
+
+def test_the_page_on_observing_lists_what_prometheus_is_told() -> None:
+    registry = CollectorRegistry()
+    PrometheusObserver(registry).observe(make_record())
+    told = {
+        metric.name + "_total" * (metric.type == "counter"): {
+            label for one in metric.samples for label in one.labels if label != "le"
+        }
+        for metric in registry.collect()
+    }
+    metrics = rows(section(read("how-to/observe"), "## Count with Prometheus"))
+    assert {name.strip(" `"): names(labels) for name, labels, _ in metrics} == told
 
 
 HOOKS = sorted(name for name in vars(Plugin) if name.startswith("thornsdk_"))

@@ -96,9 +96,6 @@ class BuiltInReference(Generated):
             for name, offer in _catalogue(self.arguments[0]).offers.items()
             if offer.source.distribution.startswith("thornsdk ")
         ]
-        if not ours:
-            yield "None is built in."
-            return
         yield "| name | what it does |\n|---|---|"
         for name, provided in ours:
             needs = f" Needs `{provided.extra}`." if provided.extra else ""

@@ -20,6 +20,7 @@ from support.brokers import (
     told,
 )
 from support.commands import Commands, store_url
+from support.nats import Stream, nats_for_tests, open_stream
 from support.tls import NAME
 from support.transports import each_kind, make_transport
 from support.wire import Listener
@@ -125,6 +126,20 @@ def amqp_server_url() -> Iterator[str]:
     with amqp_for_tests() as url:
         check_unused(url)
         yield url
+
+
+@pytest.fixture(scope="session")
+def nats_url() -> Iterator[str]:
+    """A real NATS with JetStream, for the whole run; where there is none, who asks for it is skipped."""
+    with nats_for_tests() as url:
+        yield url
+
+
+@pytest.fixture
+def stream(nats_url: str) -> Iterator[Stream]:
+    """A stream of the test's own."""
+    with open_stream(nats_url) as stream:
+        yield stream
 
 
 @pytest.fixture

@@ -62,7 +62,7 @@ ABOVE_NEEDS_AT_MOST = {"receive": 2}
 
 OPEN_MODULES = {"thornsdk.errors", "thornsdk.typing", "thornsdk.receive", "thornsdk.testing"}
 HEAVY = {
-    *("urllib3", "celery", "click", "cryptography", "opentelemetry", "prometheus_client", "rich"),
+    *("urllib3", "celery", "click", "cryptography", "nats", "opentelemetry", "prometheus_client", "rich"),
     "thornsdk_plugins",
 }
 

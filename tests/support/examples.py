@@ -5,21 +5,25 @@ certificate for that name from an authority of ours. Nothing else is changed, an
 """
 
 import doctest
+import json
 import logging
 import ssl
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 import structlog
 import trustme
 from attrs import define, field
+from nats.aio.client import Client
 from sybil import Sybil
 from sybil.parsers.myst import CodeBlockParser, PythonCodeBlockParser, SkipParser
 
 from support.brokers import redis_for_tests
 from support.console import evaluate_console
+from support.nats import NatsServer, open_stream, run_with
 from thornsdk import AddressRules, LookUps, Thorn, literal_address
 from thornsdk.testing import Behaviour, Endpoint
 from thornsdk_plugins.urllib3.dial import Dialer
@@ -30,6 +34,8 @@ WEB_PORTS = {80, 443}
 PATTERNS = ["README.md", "docs/*.md", "docs/*/*.md", "docs/*/*/*.md"]
 """The pages whose examples run."""
 LOOPBACK = AddressRules(allow=["127.0.0.0/8"])
+
+T = TypeVar("T")
 
 _dial = Dialer.dial
 
@@ -44,6 +50,7 @@ class Web:
     servers: dict[tuple[str, int], int] = field(factory=dict)
     example: Endpoint = field(init=False)
     strays: list[str] = field(factory=list)
+    nats_url: str = ""
 
     def open(self, host: str = "example.com", port: int = 443, behave: Behaviour | None = None) -> Endpoint:
         tls = None
@@ -65,6 +72,21 @@ class Web:
     def open_broker(self) -> None:
         """From now on, THORN_BROKER_URL names a Redis that is there."""
         self.patch.setenv("THORN_BROKER_URL", self.stack.enter_context(redis_for_tests()))
+
+    def open_nats(self) -> bool:
+        """From now on, the server called events has a stream for orders; tells whether there is one."""
+        if not NatsServer.is_here():
+            return False
+        server = self.stack.enter_context(NatsServer())
+        self.stack.enter_context(open_stream(server.url, word="orders"))
+        self.patch.setenv("THORN_TRANSPORT", "urllib3,nats")
+        self.patch.setenv("THORN_OPTIONS", json.dumps({"nats": {"servers": {"events": server.url}}}))
+        self.nats_url = server.url
+        return True
+
+    def with_nats(self, work: Callable[[Client], Awaitable[T]]) -> T:
+        """Does something with a client of that server."""
+        return run_with(self.nats_url, work)
 
     def dial(self, dialer: Dialer, host: str, port: int, watch: Watch) -> WatchedSocket:
         if (server_port := self.servers.get((host, port))) is not None:

@@ -1,0 +1,90 @@
+"""What a server says of what was published, as the status that comes nearest."""
+
+import json
+import re
+from http import HTTPStatus
+from typing import Final
+
+from nats.aio.msg import Msg
+from nats.errors import Error
+
+from thornsdk import Reason, Response
+from thornsdk.errors import TransportError
+
+_NOBODY = "503"
+"""What stands in the header ``Status`` where nobody listens to a subject: no stream takes it."""
+
+_LEAST_ERROR, _LAST_ERROR = 400, 599
+
+# The server's words, https://docs.nats.io/reference/reference-protocols/nats-protocol#ok-err; its errors have
+# no numbers.
+_REFUSALS: Final = {
+    "authorization violation": HTTPStatus.UNAUTHORIZED,
+    "authentication": HTTPStatus.UNAUTHORIZED,
+    "permissions violation": HTTPStatus.FORBIDDEN,
+    "maximum connections": HTTPStatus.SERVICE_UNAVAILABLE,
+    "maximum account": HTTPStatus.SERVICE_UNAVAILABLE,
+}
+_TO_PUBLISH = re.compile(r'permissions violation for publish to "(.*)"')
+
+
+class Refused(Exception):
+    """The server has refused: this is the answer.
+
+    Args:
+        status: The status that comes nearest.
+        why: The same in words, without the subject.
+    """
+
+    def __init__(self, status: HTTPStatus, why: str) -> None:
+        super().__init__(status, why)
+        self.status = status
+        self.why = why
+
+
+def refusal(error: Error) -> Refused | None:
+    """Gives what an error means that the server has told; None where it is no refusal."""
+    words = str(error).lower()
+    found = ((status, why) for why, status in _REFUSALS.items() if why in words)
+    return next((Refused(status, why) for status, why in found), None)
+
+
+def forbidden_subject(error: Exception) -> str | None:
+    """Gives the subject, in lower case, that must not be published to; None where that was not told."""
+    found = _TO_PUBLISH.search(str(error).lower())
+    return found[1] if found else None
+
+
+def read_answer(answer: Msg) -> Response:
+    """Reads what came back for a message that was published.
+
+    Returns:
+        202 where a stream has it, and otherwise the status of the stream's error; 404 where no stream takes
+        the subject.
+
+    Raises:
+        TransportError: If the answer is not that of a stream.
+    """
+    if not answer.data and (answer.headers or {}).get("Status") == _NOBODY:
+        return Response(status=int(HTTPStatus.NOT_FOUND), body=b"no stream takes the subject")
+    status = _status(answer.data)
+    if status is None:
+        raise TransportError(Reason.PROTOCOL_ERROR, "what answered is not a stream: nothing was acknowledged")
+    return Response(status=status, body=answer.data)
+
+
+def _status(data: bytes) -> int | None:
+    try:
+        told = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    match told:
+        case {"error": {"code": int(code)}} if _LEAST_ERROR <= code <= _LAST_ERROR:
+            return code
+        case {"error": _}:
+            return None
+        case {"stream": str(), "seq": int()}:
+            # The stream has it; whether anybody has read it is not known.
+            return int(HTTPStatus.ACCEPTED)
+        case _:
+            return None

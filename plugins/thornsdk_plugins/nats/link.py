@@ -1,0 +1,196 @@
+"""One connection to a server, that many requests share."""
+
+import asyncio
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+from typing import Any
+
+from attrs import evolve, frozen
+from nats.aio.msg import Msg
+from nats.errors import ConnectionClosedError, Error
+
+from thornsdk import Response
+from thornsdk_plugins.nats.answers import Refused, forbidden_subject, read_answer, refusal
+from thornsdk_plugins.nats.client import FOR_EVER, CarefulClient, shut
+from thornsdk_plugins.nats.dial import Dialer
+from thornsdk_plugins.nats.messages import Publication
+
+_LOOK_EACH = 0.5
+"""After how many seconds it is looked whether there is a connection still, where nothing comes."""
+
+
+@frozen(eq=False)
+class _Waiting:
+    """Who waits for an answer, and the subject that it was published to."""
+
+    subject: str
+    answer: asyncio.Future[Msg]
+
+    def fail(self, error: Exception) -> None:
+        if not self.answer.done():
+            self.answer.set_exception(error)
+
+
+class Link:
+    """A connection to a server, from its beginning to its end. It lives in an event loop.
+
+    It begins to connect at once, and never does so again: when it is not usable any more, another one takes
+    its place.
+
+    Args:
+        dialer: Opens connections to the server.
+
+    Attributes:
+        users: How many requests are under way over it.
+    """
+
+    def __init__(self, dialer: Dialer) -> None:
+        self.users = 0
+        self._dialer = dialer
+        self._inbox = ""
+        self._count = 0
+        self._waiting: dict[str, _Waiting] = {}
+        self._heard_at = 0.0
+        self._is_given_up = False
+        self._opening = asyncio.ensure_future(self._open())
+
+    def is_open(self) -> bool:
+        """Tells whether messages can be published at once."""
+        return self.is_usable() and self._opening.done()
+
+    def is_usable(self) -> bool:
+        """Tells whether another request may use it: it is open, or may come to be."""
+        if self._is_given_up:
+            return False
+        return not self._opening.done() or (self._has_opened() and self._opening.result().is_connected)
+
+    async def send(self, publication: Publication, give_up_at: float) -> Response:
+        """Publishes a message, and waits for the answer.
+
+        Args:
+            publication: The message.
+            give_up_at: The deadline, by the time of the loop.
+
+        Raises:
+            Exception: What went wrong: `Refused`, or what the client, the system or `read_answer` raise.
+        """
+        reused = self.is_open()
+        began_at = asyncio.get_running_loop().time()
+        try:
+            async with asyncio.timeout_at(give_up_at):
+                answer = await self._answer(publication)
+        except TimeoutError:
+            # One that has said nothing all the while is taken for dead; it is no stream's delay.
+            self._is_given_up |= self._heard_at < began_at
+            raise
+        return evolve(read_answer(answer), reused=reused, address=str(self._opening.result().address))
+
+    async def close(self) -> None:
+        """Closes the connection, or ends connecting."""
+        self._is_given_up = True
+        self._opening.cancel()
+        await asyncio.wait({self._opening})
+        if self._has_opened():
+            await shut(self._opening.result())
+
+    def _has_opened(self) -> bool:
+        opening = self._opening
+        return opening.done() and not opening.cancelled() and opening.exception() is None
+
+    async def _answer(self, publication: Publication) -> Msg:
+        client = await asyncio.shield(self._opening)
+        if publication.size > client.max_payload:
+            # The server would break off the connection, and with it the requests of others.
+            raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "it is larger than the server takes")
+        subject, body, headers = publication.subject, publication.body, publication.headers
+        with (
+            self._waits(subject) as (inbox, answer),
+            _doing(client.publish(subject, body, inbox, headers)) as publishing,
+        ):
+            await _first(client, publishing, answer)
+            if not answer.done():
+                publishing.result()
+                await _first(client, answer)
+            return answer.result()
+
+    @contextmanager
+    def _waits(self, subject: str) -> Iterator[tuple[str, asyncio.Future[Msg]]]:
+        """Gives where an answer is to go to, and the answer that comes there."""
+        self._count += 1
+        token = str(self._count)
+        answer: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
+        self._waiting[token] = _Waiting(subject, answer)
+        try:
+            yield f"{self._inbox}.{token}", answer
+        finally:
+            del self._waiting[token]
+            answer.cancel()
+
+    async def _open(self) -> CarefulClient:
+        client = await self._dialer.open(self._told, self._lost)
+        try:
+            await self._listen(client)
+        except BaseException:  # A deadline, too.
+            await shut(client)
+            raise
+        return client
+
+    async def _listen(self, client: CarefulClient) -> None:
+        """Asks for the answers, and waits until the server has told if we may not read them."""
+        self._inbox = client.new_inbox()
+        with _doing(self._subscribe(client)) as subscribing, self._waits("") as (_, told):
+            await _first(client, subscribing, told)
+            (told if told.done() else subscribing).result()
+
+    async def _subscribe(self, client: CarefulClient) -> None:
+        await client.subscribe(f"{self._inbox}.*", cb=self._arrived)
+        for _ in range(2):
+            # The ping of a flush overtakes what the client has not written yet: here, the subscription.
+            await client.flush(FOR_EVER)
+
+    # What the client calls
+
+    async def _arrived(self, message: Msg) -> None:
+        self._heard_at = asyncio.get_running_loop().time()
+        waiting = self._waiting.get(message.subject.rpartition(".")[2])
+        if waiting is not None and not waiting.answer.done():
+            waiting.answer.set_result(message)
+
+    async def _told(self, error: Exception) -> None:
+        """Tells those whom it concerns that the server has refused."""
+        refused = refusal(error) if isinstance(error, Error) else None
+        if refused is None or refused.status is not HTTPStatus.FORBIDDEN:
+            return
+        subject = forbidden_subject(error)
+        for one in list(self._waiting.values()):
+            # What is no matter of one subject is a matter of the answers, which we may not read.
+            if subject is None or one.subject.lower() == subject:
+                one.fail(Refused(refused.status, refused.why))
+
+    async def _lost(self) -> None:
+        for one in list(self._waiting.values()):
+            one.fail(ConnectionClosedError())
+
+
+@contextmanager
+def _doing(what: Coroutine[Any, Any, None]) -> Iterator[asyncio.Task[None]]:
+    """Does something beside: while the client writes, it swallows the cancellation that a deadline brings."""
+    task = asyncio.ensure_future(what)
+    try:
+        yield task
+    finally:
+        task.cancel()
+
+
+async def _first(client: CarefulClient, *awaited: asyncio.Future[Any]) -> None:
+    """Waits until one of these is done.
+
+    Raises:
+        ConnectionClosedError: If the connection ends before.
+    """
+    while not any(one.done() for one in awaited):
+        # The client does not tell of an end where it still had to write.
+        if not client.is_connected:
+            raise ConnectionClosedError
+        await asyncio.wait(awaited, timeout=_LOOK_EACH, return_when=asyncio.FIRST_COMPLETED)

@@ -6,11 +6,12 @@ from uuid import uuid4
 
 import click
 
-from thornsdk import Receipt, Secret, Settings, Subscription, Thorn
+from thornsdk import DeliveryRecord, Reason, Receipt, Secret, Settings, Subscription, Thorn
 from thornsdk.cli import show
 from thornsdk.cli.options import is_memory, json_option, read_json, settings_with, store_option, with_store
 from thornsdk.cli.problems import FAILED, Problem
 from thornsdk.cli.telling import OBSERVER, ObserverPlugin, Teller, summary
+from thornsdk.model.url import DEFAULT_PORTS
 from thornsdk.settings import SettingsOptions
 
 
@@ -116,7 +117,14 @@ def _conclude(receipt: Receipt, given: _Given) -> None:
         show.console().print(summary(outcomes))
     if outcomes.disabled:
         show.note("what is skipped is kept: enable the subscription, and replay what is cancelled")
-    if outcomes.blocked:
+    if any(map(_could_be_allowed, outcomes.problems)):
         show.note("for this call, --allow-network and --allow-port allow more")
     if outcomes.delivered != outcomes.total:
         raise click.exceptions.Exit(FAILED)
+
+
+def _could_be_allowed(record: DeliveryRecord) -> bool:
+    """Tells whether the options of this command would open the way."""
+    # What is not HTTP may ask for other things than addresses and ports.
+    opened = record.last.outcome.reason in {Reason.ADDRESS_FORBIDDEN, Reason.PORT_FORBIDDEN}
+    return opened and record.origin.partition(":")[0] in DEFAULT_PORTS

@@ -1,0 +1,151 @@
+"""How a suite says which promise is broken, alike with and without pytest's rewriting, and under ``-O``."""
+
+import functools
+import inspect
+import threading
+from collections.abc import Callable
+from typing import NoReturn, ParamSpec, TypeVar
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+_E = TypeVar("_E", bound=Exception)
+
+
+class BrokenPromise(AssertionError):
+    """A stage does not keep what its kind promises; the text says which promise, and what was seen."""
+
+
+class _Seen(Exception):
+    """What was seen in place of what is promised."""
+
+
+def promise(test: Callable[_P, None]) -> Callable[_P, None]:
+    """Makes the first paragraph of a test's docstring a promise: whatever the test raises breaks it.
+
+    Raises:
+        BrokenPromise: When the test runs, and `keeps` finds something or anything else is raised.
+    """
+
+    @functools.wraps(test)
+    def run(*args: _P.args, **kwargs: _P.kwargs) -> None:
+        __tracebackhide__ = True
+        try:
+            test(*args, **kwargs)
+        except _Seen as exc:
+            raise BrokenPromise(f"broken promise: {told_by(test)}: {exc}") from exc.__cause__
+        except Exception as exc:
+            seen = f"it raised {type(exc).__name__}: {exc}"
+            raise BrokenPromise(f"broken promise: {told_by(test)}: {seen}") from exc
+
+    return run
+
+
+def told_by(test: Callable[..., object]) -> str:
+    """Gives the promise that a test shows, as half a sentence."""
+    # Under -OO there are no docstrings; the name says it in short.
+    text = test.__doc__ or test.__name__.removeprefix("test_").replace("_", " ")
+    sentence = " ".join(inspect.cleandoc(text).partition("\n\n")[0].split()).removesuffix(".")
+    return sentence[0].lower() + sentence[1:]
+
+
+def keeps(kept: bool, otherwise: str) -> None:  # noqa: FBT001 - it reads as an assertion
+    """Breaks the promise of the test that is running, unless it is kept.
+
+    Args:
+        kept: Whether it is.
+        otherwise: What was seen if it is not, such as ``2 of 3 requests have none``.
+    """
+    __tracebackhide__ = True
+    if not kept:
+        broken(otherwise)
+
+
+def broken(seen: str, cause: BaseException | None = None) -> NoReturn:
+    """Breaks the promise of the test that is running.
+
+    Args:
+        seen: What was seen in place of what is promised.
+        cause: The error that shows it, if there is one.
+    """
+    __tracebackhide__ = True
+    raise _Seen(seen) from cause
+
+
+def error_of(kind: type[_E], do: Callable[[], object], otherwise: str) -> _E:
+    """Gives the error of a kind that a call is to raise; a call that raises none breaks the promise.
+
+    Args:
+        kind: The error that is promised.
+        do: The call.
+        otherwise: What is said if it raises nothing, such as ``it gave an answer``.
+    """
+    __tracebackhide__ = True
+    try:
+        do()
+    except kind as exc:
+        return exc
+    except Exception as exc:
+        broken(f"it raised {type(exc).__name__} in place of {kind.__name__}: {exc}", exc)
+    broken(otherwise)
+
+
+def within(seconds: float, do: Callable[[], _R], what: str) -> _R:
+    """Gives what a call gives; one that does not end in this time breaks the promise.
+
+    The call runs in a thread of its own, which is left behind if it never ends.
+
+    Args:
+        seconds: How long it may take; far longer than it should.
+        do: The call. What it raises is raised.
+        what: What the call is, such as ``the send``.
+    """
+    __tracebackhide__ = True
+    results: list[_R] = []
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            results.append(do())
+        except BaseException as exc:
+            errors.append(exc)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if errors:
+        raise errors[0]
+    return results[0] if results else broken(f"{what} did not end within {seconds:g} seconds")
+
+
+def side_by_side(threads: int, do: Callable[[int], _R], seconds: float = 60.0) -> list[_R]:
+    """Calls something from several threads at once.
+
+    Args:
+        threads: How many.
+        do: The call, which is given the number of its thread: 0, 1, and so on.
+        seconds: How long all of it may take.
+
+    Returns:
+        What each gave, in the order of their numbers.
+    """
+    __tracebackhide__ = True
+    ready = threading.Barrier(threads)
+    results: dict[int, _R] = {}
+    errors: list[BaseException] = []
+
+    def run(number: int) -> None:
+        try:
+            ready.wait(seconds)
+            results[number] = do(number)
+        except BaseException as exc:
+            errors.append(exc)
+
+    running = [threading.Thread(target=run, args=(number,), daemon=True) for number in range(threads)]
+    for thread in running:
+        thread.start()
+    for thread in running:
+        thread.join(seconds)
+    if errors:
+        raise errors[0]
+    keeps(len(results) == threads, f"{len(results)} of {threads} threads ended within {seconds:g} seconds")
+    return [results[number] for number in range(threads)]

@@ -12,7 +12,8 @@ import pytest
 from attrs import evolve
 
 from conftest import OpenThorn
-from support.brokers import Queued, RedisServer, take_all
+from support.brokers import Queued, RedisServer
+from support.celery_tasks import EVENT, Worker
 from support.stages import BrokenSigner, make_pipeline, make_record, make_subscription
 from thornsdk import (
     URL,
@@ -23,7 +24,6 @@ from thornsdk import (
     RetryPolicy,
     Subscription,
     Terms,
-    Thorn,
 )
 from thornsdk.errors import DispatchError, RecipientRefused
 from thornsdk.testing import (
@@ -38,56 +38,17 @@ from thornsdk.testing import (
 )
 from thornsdk.testing.fixtures import OpenEndpoint
 from thornsdk_plugins.celery import CeleryDispatcher
-from thornsdk_plugins.celery.apps import own_app
 from thornsdk_plugins.celery.codec import write_retry
 from thornsdk_plugins.celery.documents import Needs, Retry
-from thornsdk_plugins.celery.outgoing import HOLD, HOP, Limits, Outgoing
-from thornsdk_plugins.celery.publisher import Publisher
-from thornsdk_plugins.celery.work import GRACE, RESERVE, SPREAD, Arrival, Work
+from thornsdk_plugins.celery.outgoing import HOLD, HOP
+from thornsdk_plugins.celery.work import GRACE, RESERVE, SPREAD, Arrival
 from thornsdk_plugins.urllib3 import PooledTransport
 
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
-EVENT = "order.created"
 EVENTS = "application/cloudevents+json"
 SHOP_EVENTS = {"cloudevents": {"source": "/shop"}}
 TERMS = Terms(timeout=5.0, retry=RetryPolicy([5.0]))
-
-
-class Worker:
-    """Does the tasks of a worker in this process; what it publishes is in a real broker."""
-
-    def __init__(self, thorn: Thorn, broker_url: str) -> None:
-        settings = thorn.settings
-        limits = Limits(chunk_size=settings.chunksize, lanes=settings.lanes)
-        self.thorn = thorn
-        self.url = broker_url
-        self.publisher = Publisher(lambda: own_app(broker_url))
-        outgoing = Outgoing(self.publisher, limits, thorn.deliverer.clock)
-        self.work = Work(thorn.deliverer, outgoing, limits, lambda: 0.5)
-
-    def do(self, queued: Queued, *, redelivered: bool = False) -> list[Queued]:
-        """Does a task, and gives what it published."""
-        act: Callable[..., None] = getattr(self.work, queued.task.removeprefix("thornsdk."))
-        act(queued.document, Arrival(queue=queued.queue, redelivered=redelivered))
-        return self.published()
-
-    def published(self) -> list[Queued]:
-        return take_all(self.url)
-
-    def fanned_out(self, payload: object = 42) -> list[Queued]:
-        """Sends a message, finds its subscribers, and gives the batches."""
-        self.thorn.event(EVENT).send(payload)
-        (queued,) = self.published()
-        return self.do(queued)
-
-    def records(self) -> dict[UUID, DeliveryRecord]:
-        """What the store knows, by subscription."""
-        return {one.subscription_id: one for one in self.thorn.deliveries()}
-
-    def sweep(self) -> list[Queued]:
-        self.work.sweep()
-        return self.published()
 
 
 OpenWorker = Callable[..., Worker]

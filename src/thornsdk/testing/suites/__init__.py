@@ -8,10 +8,12 @@ tests inherits from it::
         def serializer(self) -> Serializer:
             return PigeonSerializer()
 
-Each of its tests shows one promise, and a failure says which one is broken, and what was seen.
+Each of its tests shows one promise, and a failure says which one is broken, and what was seen. They need
+pytest, which ``thornsdk[testing]`` brings, and nothing else.
 """
 
 from thornsdk.testing.suites.dispatchers import DispatcherSuite
+from thornsdk.testing.suites.far_sides import Arrived, FarSide, HttpFarSide
 from thornsdk.testing.suites.observers import ObserverSuite
 from thornsdk.testing.suites.promises import BrokenPromise
 from thornsdk.testing.suites.serializers import SerializerSuite
@@ -19,8 +21,11 @@ from thornsdk.testing.suites.signers import SignerSuite
 from thornsdk.testing.suites.transports import TransportSuite
 
 __all__ = [
+    "Arrived",
     "BrokenPromise",
     "DispatcherSuite",
+    "FarSide",
+    "HttpFarSide",
     "ObserverSuite",
     "SerializerSuite",
     "SignerSuite",

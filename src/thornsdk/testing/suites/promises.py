@@ -1,10 +1,14 @@
 """How a suite says which promise is broken, alike with and without pytest's rewriting, and under ``-O``."""
 
 import functools
-import inspect
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from inspect import cleandoc, getattr_static
 from typing import NoReturn, ParamSpec, TypeVar
+
+import pytest
+
+from thornsdk.stages import what_is_wrong_with
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -44,7 +48,7 @@ def told_by(test: Callable[..., object]) -> str:
     """Gives the promise that a test shows, as half a sentence."""
     # Under -OO there are no docstrings; the name says it in short.
     text = test.__doc__ or test.__name__.removeprefix("test_").replace("_", " ")
-    sentence = " ".join(inspect.cleandoc(text).partition("\n\n")[0].split()).removesuffix(".")
+    sentence = " ".join(cleandoc(text).partition("\n\n")[0].split()).removesuffix(".")
     return sentence[0].lower() + sentence[1:]
 
 
@@ -69,6 +73,46 @@ def broken(seen: str, cause: BaseException | None = None) -> NoReturn:
     """
     __tracebackhide__ = True
     raise _Seen(seen) from cause
+
+
+def fixture_wanted(suite: object, name: str) -> NoReturn:
+    """Says that a class of tests lacks a fixture without which there is nothing to test.
+
+    Raises:
+        NotImplementedError: Always.
+    """
+    __tracebackhide__ = True
+    raise NotImplementedError(
+        f"{type(suite).__qualname__} needs a fixture {name!r}: a method with @pytest.fixture that gives it"
+    )
+
+
+def not_tested(suite: object, why: str) -> NoReturn:
+    """Skips a promise that does not concern what is tested, or cannot be seen from here.
+
+    Args:
+        suite: The class of tests.
+        why: Why it is skipped.
+    """
+    __tracebackhide__ = True
+    pytest.skip(f"{type(suite).__qualname__}: {why}")
+
+
+def check_stage(stage: object, protocol: type, own: Iterable[str]) -> None:
+    """Breaks the promise of the test unless a stage is one of its kind.
+
+    A class that inherits from a protocol has all of its members, and those that it forgot give None.
+
+    Args:
+        stage: The stage.
+        protocol: Its kind.
+        own: The members that it must not leave to the protocol.
+    """
+    __tracebackhide__ = True
+    if problem := what_is_wrong_with(stage, protocol):
+        broken(f"it is {problem}")
+    forgotten = [name for name in own if getattr_static(stage, name) is getattr_static(protocol, name)]
+    keeps(not forgotten, f"{type(stage).__qualname__} does not define {', '.join(forgotten)}")
 
 
 def error_of(kind: type[_E], do: Callable[[], object], otherwise: str) -> _E:

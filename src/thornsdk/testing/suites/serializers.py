@@ -1,18 +1,219 @@
-"""The promises of a serializer."""
+"""What every serializer promises."""
+
+import json
+import pickle
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
 
 import pytest
 
-from thornsdk.testing.suites.promises import promise
+from thornsdk.dispatching import is_json
+from thornsdk.errors import InvalidHeader, SerializationError
+from thornsdk.model import Message, check_header
+from thornsdk.policy.plain import to_plain
+from thornsdk.stages import Serializer
+from thornsdk.testing.suites.promises import (
+    broken,
+    check_stage,
+    error_of,
+    fixture_wanted,
+    keeps,
+    not_tested,
+    promise,
+    side_by_side,
+)
+from thornsdk.testing.values import make_message
+
+_THREADS = 8
+_TIMES = 50
+_HIDDEN = "4111-1111"
+
+
+class Unwritable:
+    """What no serializer knows how to write, with a secret in it that no error may quote."""
+
+    def __init__(self) -> None:
+        self.card: str = _HIDDEN
+        """What must not be told."""
+
+    def __repr__(self) -> str:
+        return f"Unwritable(card={self.card!r})"
 
 
 class SerializerSuite:
-    """The promises of a serializer."""
+    """What every serializer promises; `serializer` is given by the class of tests that inherits it.
+
+    Example:
+        >>> import json
+        >>> import pytest
+        >>> from thornsdk import Serializer
+        >>> from thornsdk.testing.suites import SerializerSuite
+        >>> from thornsdk_plugins.json import JsonSerializer
+        >>> class TestJson(SerializerSuite):
+        ...     @pytest.fixture
+        ...     def serializer(self) -> Serializer:
+        ...         return JsonSerializer()
+        ...
+        ...     def read(self, body: bytes) -> object:
+        ...         return json.loads(body)
+    """
 
     @pytest.fixture
-    def serializer(self) -> object:
-        """The serializer under test: a subclass gives it."""
-        raise NotImplementedError
+    def serializer(self) -> Serializer:
+        """The serializer under test."""
+        fixture_wanted(self, "serializer")
+
+    def payloads(self) -> Sequence[object]:
+        """Gives payloads that it can write, two at least, of which no two are written alike."""
+        nested = {"id": 42, "name": "☃", "lines": [{"sku": "a", "count": 2}], "paid": True, "note": None}
+        return ({"id": 42}, {"id": 43, "name": "Jane & Joe = 2"}, nested)
+
+    def unwritable(self) -> Sequence[object]:
+        """Gives payloads that it cannot write; none where it can write any object whatever."""
+        return ({"id": 42, "card": Unwritable()}, {"cards": [Unwritable()]})
+
+    def read(self, body: bytes) -> object:
+        """Reads a body back, as the plain data that `to_plain` makes of the payload; where that is possible.
+
+        Without it, whether a body says what the payload says is not tested.
+        """
+        not_tested(self, "no method `read` says how a body is read back")
 
     @promise
-    def test_is_there(self, serializer: object) -> None:
-        """There is a serializer."""
+    def test_is_a_serializer(self, serializer: Serializer) -> None:
+        """A serializer has a content type and a way to serialize of its own."""
+        check_stage(serializer, Serializer, ("content_type", "serialize"))
+
+    @promise
+    def test_has_a_content_type_that_can_be_sent(self, serializer: Serializer) -> None:
+        """A serializer's content type can stand in a header, and names a type such as ``text/csv``.
+
+        Subscriptions choose by it, and it is the value of ``Content-Type`` (RFC 9110, section 8.3).
+        """
+        told = serializer.content_type
+        keeps(isinstance(told, str), f"it is of the type {type(told).__name__}, not str")
+        try:
+            check_header("Content-Type", told)
+        except InvalidHeader as exc:
+            broken(f"{told!r}: {exc}", exc)
+        kind, slash, subtype = told.partition(";")[0].strip().partition("/")
+        keeps(bool(kind and slash and subtype), f"it is {told!r}, which has no type and subtype")
+
+    @promise
+    def test_keeps_its_content_type(self, serializer: Serializer) -> None:
+        """A serializer's content type stays the same as long as it lives."""
+        told = [serializer.content_type]
+        for payload in self.payloads():
+            serializer.serialize(make_message(payload))
+            told.append(serializer.content_type)
+        keeps(len(set(told)) == 1, f"it was {', then '.join(map(repr, dict.fromkeys(told)))}")
+
+    @promise
+    def test_gives_bytes(self, serializer: Serializer) -> None:
+        """A serializer gives bytes: those are signed and sent."""
+        for payload in self.payloads():
+            body: object = serializer.serialize(make_message(payload))
+            keeps(isinstance(body, bytes), f"for {payload!r} it gave a {type(body).__name__}")
+
+    @promise
+    def test_writes_a_message_alike_each_time(self, serializer: Serializer) -> None:
+        """A serializer writes the same message as the same bytes each time: a delivery is attempted often."""
+        for payload in self.payloads():
+            message = make_message(payload)
+            bodies = {serializer.serialize(message) for _ in range(3)}
+            keeps(len(bodies) == 1, f"{payload!r} was written in {len(bodies)} ways: {sorted(bodies)}")
+
+    @promise
+    def test_writes_different_payloads_differently(self, serializer: Serializer) -> None:
+        """A serializer writes what the payload says: other payloads become other bytes."""
+        messages = [make_message(payload) for payload in self.payloads()]
+        keeps(len(messages) > 1, "the method `payloads` gives fewer than two payloads to compare")
+        bodies = {serializer.serialize(message) for message in messages}
+        keeps(len(bodies) == len(messages), f"{len(messages)} payloads became {len(bodies)} bodies")
+
+    @promise
+    def test_leaves_the_payload_as_it_is(self, serializer: Serializer) -> None:
+        """A serializer changes nothing in the payload: it is the application's, and others write it too."""
+        for payload in self.payloads():
+            before = deepcopy(payload)
+            serializer.serialize(make_message(payload))
+            keeps(payload == before, f"{before!r} became {payload!r}")
+
+    @promise
+    def test_says_what_it_cannot_write(self, serializer: Serializer) -> None:
+        """A serializer raises a SerializationError, with a path in the payload, for what it cannot write."""
+        for error in self._errors(serializer):
+            path: object = error.path
+            told = f"the path of the error is {path!r}; it starts with $, such as $.items[0].price"
+            keeps(isinstance(path, str) and path.startswith("$"), told)
+
+    @promise
+    def test_quotes_nothing_of_the_payload_in_an_error(self, serializer: Serializer) -> None:
+        """A serializer's error quotes nothing that stands in the payload: it may be a secret."""
+        for error in self._errors(serializer):
+            keeps(_HIDDEN not in f"{error}{error!r}", f"the error says: {error}")
+
+    @promise
+    def test_raises_errors_that_pickle(self, serializer: Serializer) -> None:
+        """A serializer's error pickles, so that it can cross processes."""
+        for error in self._errors(serializer):
+            again: object = pickle.loads(pickle.dumps(error))  # noqa: S301 - it was written here
+            keeps(str(again) == str(error), f"{str(error)!r} came back as {str(again)!r}")
+
+    @promise
+    def test_writes_on_after_an_error(self, serializer: Serializer) -> None:
+        """A serializer that could not write one message writes the next as if nothing had been."""
+        message = make_message(self.payloads()[0])
+        before = serializer.serialize(message)
+        self._errors(serializer)
+        after = serializer.serialize(message)
+        keeps(after == before, f"before the error it wrote {before!r}, and after it {after!r}")
+
+    @promise
+    def test_serves_several_threads(self, serializer: Serializer) -> None:
+        """A serializer serves several threads at once, and writes in each what it writes alone."""
+        messages = [make_message(payload) for payload in self.payloads()]
+        alone = [serializer.serialize(message) for message in messages]
+
+        def write(number: int) -> list[int]:
+            order = [(number + step) % len(messages) for step in range(_TIMES)]
+            return [index for index in order if serializer.serialize(messages[index]) != alone[index]]
+
+        wrong = sum(map(len, side_by_side(_THREADS, write)))
+        keeps(wrong == 0, f"{wrong} of {_THREADS * _TIMES} bodies were others than those written alone")
+
+    @promise
+    def test_writes_json_where_it_says_so(self, serializer: Serializer) -> None:
+        """A serializer whose content type is one of JSON writes JSON: ordering reads its fields."""
+        if not is_json(serializer.content_type):
+            not_tested(self, f"{serializer.content_type} is no type of JSON")
+        for payload in self.payloads():
+            body = serializer.serialize(make_message(payload))
+            try:
+                json.loads(body)
+            except ValueError as exc:
+                broken(f"{body!r} is no JSON: {exc}", exc)
+
+    @promise
+    def test_reads_back_as_it_was(self, serializer: Serializer) -> None:
+        """A body reads back as what the payload says."""
+        for payload in self.payloads():
+            body = serializer.serialize(make_message(payload))
+            told, wanted = self.read(body), to_plain(payload)
+            keeps(told == wanted, f"{wanted!r} was written as {body!r}, and read back as {told!r}")
+
+    def _errors(self, serializer: Serializer) -> list[SerializationError]:
+        payloads = self.unwritable()
+        if not payloads:
+            not_tested(self, "the method `unwritable` gives nothing: it writes whatever it is given")
+        return [_error(serializer, make_message(payload)) for payload in payloads]
+
+
+def _error(serializer: Serializer, message: Message[object]) -> SerializationError:
+    payload = message.payload
+    named = sorted(payload) if isinstance(payload, Mapping) else type(payload).__name__
+    return error_of(
+        SerializationError,
+        lambda: serializer.serialize(message),
+        otherwise=f"the payload of `unwritable` with {named} was written",
+    )

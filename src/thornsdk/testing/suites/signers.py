@@ -1,18 +1,271 @@
-"""The promises of a signer."""
+"""What every signer promises."""
+
+import base64
+import re
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import pytest
+from attrs import evolve
 
-from thornsdk.testing.suites.promises import promise
+from thornsdk.errors import InvalidHeader
+from thornsdk.model import Delivery, OldSecret, Secret, SecretLike, as_secret, check_signed
+from thornsdk.model.headers import check_sendable
+from thornsdk.stages import Signer
+from thornsdk.testing.suites.promises import (
+    broken,
+    check_stage,
+    fixture_wanted,
+    keeps,
+    not_tested,
+    promise,
+    side_by_side,
+)
+from thornsdk.testing.values import make_delivery, make_subscription
+from thornsdk.typing import Headers
+
+_THREADS = 8
+_TIMES = 25
+# Far from now: who reads another clock is found.
+_AT = datetime(2001, 2, 3, 4, 5, 6, tzinfo=UTC)
+_A_DAY = timedelta(days=1).total_seconds()
+_ENDS = _AT + timedelta(hours=1)
+_BODIES = (b"", b"{}", "☃".encode(), bytes(range(256)), b"x" * 1_000_000)
 
 
 class SignerSuite:
-    """The promises of a signer."""
+    """What every signer promises; `signer` is given by the class of tests that inherits it.
+
+    Example:
+        >>> import pytest
+        >>> from thornsdk import Secret, Signer, hook_hmac
+        >>> from thornsdk.testing.suites import SignerSuite
+        >>> from thornsdk.typing import Headers
+        >>> from thornsdk_plugins.hook_hmac import HookHmacSigner
+        >>> class TestHookHmac(SignerSuite):
+        ...     signs_with_old_secrets = False
+        ...
+        ...     @pytest.fixture
+        ...     def signer(self) -> Signer:
+        ...         return HookHmacSigner()
+        ...
+        ...     def verify(self, headers: Headers, body: bytes, secret: Secret) -> bool:
+        ...         return dict(headers)["Hook-HMAC"] == hook_hmac(secret.key, body)
+    """
+
+    randomised: bool = False
+    """Whether the same input gives another signature each time; then `verify` is needed to see anything."""
+
+    signs_with_old_secrets: bool = True
+    """Whether old secrets sign beside the current one until they end; False where one signature has room."""
 
     @pytest.fixture
-    def signer(self) -> object:
-        """The signer under test: a subclass gives it."""
-        raise NotImplementedError
+    def signer(self) -> Signer:
+        """The signer under test."""
+        fixture_wanted(self, "signer")
+
+    def secret(self, number: int) -> SecretLike:
+        """Gives a secret that it can sign with, always the same for a number and another for each number."""
+        return f"the secret with the number {number}"
+
+    def verify(self, headers: Headers, body: bytes, secret: Secret) -> bool:
+        """Tells whether a request is authentic for a receiver who knows one secret, as receivers do it.
+
+        Without it, the signature is not verified, but only seen to change.
+
+        Args:
+            headers: The headers that the signer added.
+            body: The body that came.
+            secret: What the receiver knows.
+        """
+        not_tested(self, "no method `verify` says how a receiver verifies")
 
     @promise
-    def test_is_there(self, signer: object) -> None:
-        """There is a signer."""
+    def test_is_a_signer(self, signer: Signer) -> None:
+        """A signer has a way to sign of its own."""
+        check_stage(signer, Signer, ("sign",))
+
+    @promise
+    def test_gives_pairs_of_text(self, signer: Signer) -> None:
+        """A signer gives headers as pairs of text, at least one."""
+        headers: object = signer.sign(self._delivery(), _AT)
+        keeps(isinstance(headers, (tuple, list)) and bool(headers), f"it gave {headers!r}")
+        for pair in self._signed(signer):
+            told: object = pair
+            is_pair = isinstance(told, tuple) and [type(one) for one in told] == [str, str]
+            keeps(is_pair, f"it gave {told!r}, which is no tuple of two texts")
+
+    @promise
+    def test_gives_headers_that_can_be_sent(self, signer: Signer) -> None:
+        """A signer's headers can be sent: names are tokens, values visible ASCII, none is the transport's.
+
+        RFC 9110, sections 5.1 and 5.5.
+        """
+        try:
+            check_sendable(self._signed(signer))
+        except InvalidHeader as exc:
+            broken(str(exc), exc)
+
+    @promise
+    def test_leaves_the_names_of_others_alone(self, signer: Signer) -> None:
+        """A signer's headers are none of those that the library or HTTP sets, and each stands once."""
+        try:
+            check_signed(self._signed(signer))
+        except InvalidHeader as exc:
+            broken(str(exc), exc)
+
+    @promise
+    def test_signs_any_body(self, signer: Signer) -> None:
+        """A signer signs any bytes: none at all, text that is not ASCII, bytes that are no text, and many."""
+        for body in _BODIES:
+            try:
+                self._signed(signer, body)
+            except Exception as exc:
+                shown = repr(body[:20])
+                broken(f"for {shown}, {len(body)} bytes long, it raised {type(exc).__name__}: {exc}", exc)
+
+    @promise
+    def test_covers_the_body(self, signer: Signer) -> None:
+        """A signature covers the whole body: another one, by a single byte, has another signature."""
+        self._wants_the_same_again()
+        body = bytes(range(256)) * 40
+        signed = self._signed(signer, body)
+        for place in (0, len(body) // 2, len(body) - 1):
+            other = body[:place] + b"\xee" + body[place + 1 :]
+            changed = self._signed(signer, other) != signed
+            keeps(changed, f"with another byte at {place} of {len(body)}, the headers are the same")
+        keeps(
+            self._signed(signer, body[:-1]) != signed, "with the last byte cut off, the headers are the same"
+        )
+
+    @promise
+    def test_is_keyed_on_the_secret(self, signer: Signer) -> None:
+        """A signature is keyed on the subscription's secret: with another secret it is another."""
+        self._wants_the_same_again()
+        one, other = (signer.sign(self._delivery(secret=number), _AT) for number in (1, 2))
+        keeps(one != other, "with another secret, the headers are the same")
+
+    @promise
+    def test_signs_alike_each_time(self, signer: Signer) -> None:
+        """A signature depends on delivery and moment alone, whatever was signed in between."""
+        self._wants_the_same_again()
+        before = self._signed(signer)
+        signer.sign(self._delivery(b"another", secret=2), _AT + timedelta(days=1))
+        after = self._signed(signer)
+        keeps(before == after, f"it gave {_shown(before)}, and then {_shown(after)}")
+
+    @promise
+    def test_takes_the_time_that_it_is_given(self, signer: Signer) -> None:
+        """A signer takes the time from the attempt, not from a clock of its own."""
+        now = datetime.now(UTC)
+        for name, value in self._signed(signer):
+            numbers = (int(found) for found in re.findall(r"(?<!\d)\d{10}(?!\d)", value))
+            own = any(abs(number - now.timestamp()) < _A_DAY for number in numbers)
+            own = own or f"{now:%Y-%m-%d}" in value
+            keeps(not own, f"the header {name} tells the time of now; the attempt began in {_AT.year}")
+
+    @promise
+    def test_signs_with_secrets_that_have_not_ended(self, signer: Signer) -> None:
+        """While secrets are rotated, an old one signs beside the current one until it ends."""
+        self._wants_the_same_again()
+        if not self.signs_with_old_secrets:
+            not_tested(self, "signs_with_old_secrets is False")
+        rotated = signer.sign(self._rotated(), _ENDS - timedelta(seconds=1))
+        alone = signer.sign(self._delivery(), _ENDS - timedelta(seconds=1))
+        keeps(
+            rotated != alone, "with an old secret that has not ended, the headers are those of the new alone"
+        )
+
+    @promise
+    def test_signs_with_no_secret_that_has_ended(self, signer: Signer) -> None:
+        """From the moment on when an old secret ends, it signs nothing."""
+        self._wants_the_same_again()
+        rotated, alone = signer.sign(self._rotated(), _ENDS), signer.sign(self._delivery(), _ENDS)
+        keeps(
+            rotated == alone,
+            "with an old secret that has ended, the headers differ from those of the new alone",
+        )
+
+    @promise
+    def test_gives_no_secret_away(self, signer: Signer) -> None:
+        """A signer's headers hold no secret, neither as it is nor as hex or base64."""
+        delivery = self._rotated()
+        secrets = delivery.subscription.valid_secrets(_AT)
+        forms = {form.lower() for secret in secrets for form in _forms(secret)}
+        for name, value in signer.sign(delivery, _AT):
+            given_away = any(form in f"{name}: {value}".lower() for form in forms)
+            keeps(not given_away, f"the header {name} holds a secret of the subscription")
+
+    @promise
+    def test_serves_several_threads(self, signer: Signer) -> None:
+        """A signer serves several threads at once, and gives in each what it gives alone."""
+        self._wants_the_same_again()
+        deliveries = [self._delivery(b"%d" % number, secret=number) for number in range(_THREADS)]
+        alone = [signer.sign(one, _AT) for one in deliveries]
+
+        def sign(number: int) -> int:
+            order = [(number + step) % _THREADS for step in range(_TIMES)]
+            return sum(signer.sign(deliveries[index], _AT) != alone[index] for index in order)
+
+        wrong = sum(side_by_side(_THREADS, sign))
+        keeps(wrong == 0, f"{wrong} of {_THREADS * _TIMES} signatures were others than those made alone")
+
+    @promise
+    def test_verifies(self, signer: Signer) -> None:
+        """Who knows the secret can verify a request."""
+        for body in _BODIES:
+            known = self.verify(self._signed(signer, body), body, self._known(1))
+            keeps(known, f"a body of {len(body)} bytes is not authentic for who knows its secret")
+
+    @promise
+    def test_shows_tampering(self, signer: Signer) -> None:
+        """Who verifies finds a body that was changed, and a signature that was made with another secret."""
+        headers = self._signed(signer, b'{"paid":false}')
+        keeps(
+            not self.verify(headers, b'{"paid":true}', self._known(1)),
+            "a changed body is taken for authentic",
+        )
+        forged = self.verify(headers, b'{"paid":false}', self._known(2))
+        keeps(not forged, "the signature of another secret is taken for authentic")
+
+    @promise
+    def test_verifies_while_secrets_are_rotated(self, signer: Signer) -> None:
+        """While secrets are rotated, who has the new one can verify; who has the old one, until it ends."""
+        before = signer.sign(self._rotated(), _ENDS - timedelta(seconds=1))
+        after = signer.sign(self._rotated(), _ENDS)
+        for headers in (before, after):
+            keeps(self.verify(headers, b"{}", self._known(1)), "who has the new secret cannot verify")
+        until = self.verify(before, b"{}", self._known(9))
+        keeps(until == self.signs_with_old_secrets, f"before the old secret ends, it verifies: {until}")
+        keeps(not self.verify(after, b"{}", self._known(9)), "an old secret verifies when it has ended")
+
+    def _known(self, number: int) -> Secret:
+        return as_secret(self.secret(number))
+
+    def _delivery(self, body: bytes = b"{}", secret: int = 1) -> Delivery:
+        # Of the same subscription: a secret may be replaced at any time.
+        to = make_subscription(id=UUID(int=1), secrets=self._known(secret))
+        return evolve(make_delivery(body, to=to), message_id=UUID(int=99), id=UUID(int=98))
+
+    def _rotated(self) -> Delivery:
+        made = self._delivery()
+        old = OldSecret(self._known(9), _ENDS)
+        return evolve(made, subscription=evolve(made.subscription, old_secrets=[old]))
+
+    def _signed(self, signer: Signer, body: bytes = b"{}") -> Headers:
+        return signer.sign(self._delivery(body), _AT)
+
+    def _wants_the_same_again(self) -> None:
+        if self.randomised:
+            not_tested(self, "it is randomised; what `verify` says is tested in its place")
+
+
+def _shown(headers: Headers) -> str:
+    return ", ".join(f"{name}: {value}" for name, value in headers)
+
+
+def _forms(secret: Secret) -> list[str]:
+    key = secret.key
+    texts = [secret.reveal(), key.hex()]
+    texts += [encode(key).decode().rstrip("=") for encode in (base64.b64encode, base64.urlsafe_b64encode)]
+    return [*texts, key.decode()] if key.isascii() else texts

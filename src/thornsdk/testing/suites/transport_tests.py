@@ -1,0 +1,137 @@
+"""What all tests of transports stand on: what they are given, and what they send."""
+
+import time
+from collections.abc import Sequence
+from uuid import uuid4
+
+import pytest
+from attrs import evolve
+
+from thornsdk.errors import TransportError
+from thornsdk.model import URL, Request, Response
+from thornsdk.stages import Transport
+from thornsdk.testing.suites.far_sides import Arrived, FarSide
+from thornsdk.testing.suites.promises import broken, error_of, fixture_wanted, keeps, not_tested, within
+from thornsdk.typing import AddressGuard, Headers, IPAddress
+
+BRIEFLY = 0.5
+"""The deadline of a request that is never answered, in seconds."""
+HIDDEN = "hidden"
+"""What stands in each part of a request that no error may tell."""
+
+_OK = range(200, 300)
+_POLL = 0.01
+
+
+class TransportTests:
+    """What the tests of a transport are given."""
+
+    patience: float = 30.0
+    """How many seconds anything may take before it counts as hanging: far longer than it should."""
+
+    largest_body: int = 1_000_000
+    """How many bytes a body may have where the way has a limit that is known."""
+
+    reads_ahead: int = 1000
+    """How many requests it may have read for which it has not given a result."""
+
+    headers: Headers = (
+        ("User-Agent", "Thorn/1 suite/1"),
+        ("Content-Type", "application/json; charset=utf-8"),
+        ("Hook-Event", "order.created"),
+        ("Hook-Delivery", "2f1acc6c-0f5b-4f5b-8a52-5d8b2f0f3a5e"),
+        ("Hook-HMAC", "kH4Bzp+3pJw7/2mQ0t0oYw=="),
+        ("webhook-signature", "v1,kH4Bzp+3= v1,pJw7/2mQ="),
+        ("X-Odd", 'a:b; c="d", {e} %20 \t~'),
+        ("X-Empty", ""),
+    )
+    """What is sent with each request."""
+
+    why_unguarded: str = ""
+    """Why no request asks the guard: such as ``it sends only to the broker that the operator configured``."""
+
+    why_not_forked: str = ""
+    """Why it is not used after a fork: such as ``its client library forbids it``."""
+
+    @pytest.fixture
+    def transport(self) -> Transport:
+        """The transport under test, a new one for each test; the fixture closes it."""
+        fixture_wanted(self, "transport")
+
+    @pytest.fixture
+    def far_side(self) -> FarSide:
+        """Where it can send to, and what arrived there; for HTTP, an open `HttpFarSide`."""
+        fixture_wanted(self, "far_side")
+
+    def request(
+        self,
+        url: str,
+        body: bytes = b"{}",
+        *,
+        timeout: float | None = None,
+        guard: AddressGuard = lambda _: None,
+    ) -> Request:
+        """Makes a request.
+
+        Args:
+            url: Where to.
+            body: The exact bytes.
+            timeout: The deadline, in seconds; with None, what counts as hanging.
+            guard: Says where it may not go; by default, it may go anywhere.
+        """
+        return Request(
+            id=uuid4(),
+            url=URL.parse(url),
+            headers=self.headers,
+            body=body,
+            timeout=self.patience if timeout is None else timeout,
+            guard=guard,
+        )
+
+    def arrivals(self, far_side: FarSide, count: int) -> Sequence[Arrived]:
+        """Waits until so many requests have arrived, and gives all that have."""
+        give_up_at = time.monotonic() + self.patience
+        while len(arrived := far_side.arrived()) < count:
+            if time.monotonic() > give_up_at:
+                broken(f"{len(arrived)} of {count} requests have arrived")
+            time.sleep(_POLL)
+        return arrived
+
+    def errors(self, transport: Transport, far_side: FarSide) -> list[TransportError]:
+        """Gives the errors that can be had here, of requests that hide something in each part of theirs."""
+        requests: list[Request] = []
+        if far_side.nobody is not None:
+            requests.append(self._hiding(f"{far_side.nobody.rstrip('/')}/{HIDDEN}"))
+        if far_side.silent is not None:
+            requests.append(self._hiding(far_side.silent, timeout=BRIEFLY))
+        if not self.why_unguarded:
+            requests.append(self._hiding(far_side.url, guard=forbids_all))
+        if not requests:
+            not_tested(self, "there is no error to be had: its far side has neither `nobody` nor `silent`")
+        return [self.error(transport, one) for one in requests]
+
+    def error(self, transport: Transport, request: Request) -> TransportError:
+        """Gives the error of a request that cannot be answered."""
+        return within(
+            self.patience,
+            lambda: error_of(TransportError, lambda: transport.send(request), "it gave an answer"),
+            "the send",
+        )
+
+    def _hiding(
+        self, url: str, *, timeout: float | None = None, guard: AddressGuard = lambda _: None
+    ) -> Request:
+        made = self.request(f"{url}?key={HIDDEN}", HIDDEN.encode(), timeout=timeout, guard=guard)
+        return evolve(made, headers=(*self.headers, ("X-Hidden", HIDDEN)))
+
+
+def forbids_all(_: IPAddress) -> str:
+    """Forbids every address."""
+    return "the test forbids it"
+
+
+def check_answer(result: Response | TransportError) -> None:
+    """Breaks the promise of the test unless the far side has accepted a request."""
+    if isinstance(result, TransportError):
+        broken(f"there is no answer: {result}", result)
+    keeps(result.status in _OK, f"the status is {result.status!r}, where the far side accepts it")

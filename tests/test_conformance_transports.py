@@ -1,0 +1,73 @@
+"""The built-in transports keep what every transport promises; so does the one that keeps what it is given."""
+
+import ssl
+from collections.abc import Iterator, Sequence
+
+import pytest
+
+from conftest import OpenTransport
+from thornsdk import Reason, Request, Response, Transport
+from thornsdk.errors import TransportError
+from thornsdk.testing import RecordingTransport
+from thornsdk.testing.suites import Arrived, FarSide, HttpFarSide, TransportSuite
+
+
+class TestHttp(TransportSuite):
+    """Over HTTP, with each of the HTTP transports."""
+
+    @pytest.fixture
+    def far_side(self) -> Iterator[FarSide]:
+        with HttpFarSide() as far_side:
+            yield far_side
+
+    @pytest.fixture
+    def transport(self, far_side: FarSide, open_transport: OpenTransport) -> Transport:
+        return open_transport()
+
+
+class TestHttps(TransportSuite):
+    """Over TLS, with each of the HTTP transports."""
+
+    @pytest.fixture
+    def far_side(self, tls: ssl.SSLContext) -> Iterator[FarSide]:
+        with HttpFarSide(tls) as far_side:
+            yield far_side
+
+    @pytest.fixture
+    def transport(self, far_side: FarSide, open_transport: OpenTransport, ca_bundle: str) -> Transport:
+        return open_transport(ca_bundle=ca_bundle)
+
+
+class Loft:
+    """The far side of a recording transport: what it keeps, and what it raises."""
+
+    url = "pigeon://loft.example/"
+    nobody = "pigeon://nobody.example/"
+    silent = "pigeon://silent.example/"
+
+    def __init__(self) -> None:
+        self.transport = RecordingTransport(self.answer, schemes=["pigeon"])
+
+    def answer(self, request: Request) -> Response:
+        if request.url.host == "nobody.example":
+            raise TransportError(Reason.CONNECTION_REFUSED, "nobody.example refuses connections")
+        if request.url.host == "silent.example":
+            raise TransportError(Reason.TIMEOUT, "silent.example did not answer in time")
+        return Response(status=200)
+
+    def arrived(self) -> Sequence[Arrived]:
+        came = [one for one in self.transport.requests if one.url.host == "loft.example"]
+        return [Arrived(body=one.body, headers=one.headers) for one in came]
+
+
+class TestRecordingTransport(TransportSuite):
+    why_unguarded = "it connects to no address"
+    why_not_forked = "what it keeps stays in its own process"
+
+    @pytest.fixture
+    def far_side(self) -> Loft:
+        return Loft()
+
+    @pytest.fixture
+    def transport(self, far_side: Loft) -> Transport:
+        return far_side.transport

@@ -9,15 +9,13 @@ from uuid import UUID
 
 import http_sf
 import pytest
-from attrs import evolve, frozen
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from attrs import evolve
 from http_message_signatures import HTTPMessageVerifier, InvalidSignature
-from http_message_signatures.algorithms import ED25519, HMAC_SHA256
-from http_message_signatures.resolvers import MappingKeyResolver
 from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import OpenThorn
+from support.http_messages import COVERED, SUBSCRIPTION, Message, by_key, by_secret
 from support.vectors import vectors
 from thornsdk import Delivery, OldSecret, Secret, SigningKey
 from thornsdk.errors import InvalidValue
@@ -30,27 +28,6 @@ from thornsdk_plugins.http_signatures.fields import byte_sequence, dictionary, i
 NOW = datetime(2026, 1, 2, 3, 4, 5, 999999, tzinfo=UTC)
 KEY, OLD_KEY = SigningKey.generate(), SigningKey.generate()
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-SUBSCRIPTION = UUID(int=1)
-COVERED = (
-    "@method",
-    "@authority",
-    "@path",
-    "@query",
-    "content-digest",
-    "content-type",
-    "hook-event",
-    "hook-delivery",
-    "hook-subscription",
-)
-
-
-@frozen
-class Message:
-    """A request as the package http-message-signatures takes it."""
-
-    url: str
-    headers: dict[str, str]
-    method: str = "POST"
 
 
 def delivery_to(url: str = "https://example.com/", secrets: str = SECRET, body: bytes = b"body") -> Delivery:
@@ -76,22 +53,6 @@ def signed(made: Delivery, **options: Any) -> Message:
 def parsed(written: str, kind: str) -> Any:
     """Reads a structured field as another implementation does."""
     return http_sf.parse(written.encode(), tltype=kind)
-
-
-def by_key(*keys: SigningKey) -> HTTPMessageVerifier:
-    known = {
-        one.public_key.thumbprint: Ed25519PublicKey.from_public_bytes(one.public_key.key) for one in keys
-    }
-    return HTTPMessageVerifier(
-        signature_algorithm=ED25519, key_resolver=MappingKeyResolver(public_keys=known, private_keys={})
-    )
-
-
-def by_secret(secret: str, subscription: UUID = SUBSCRIPTION) -> HTTPMessageVerifier:
-    known = {str(subscription): Secret(secret).key}
-    return HTTPMessageVerifier(
-        signature_algorithm=HMAC_SHA256, key_resolver=MappingKeyResolver(public_keys=known, private_keys={})
-    )
 
 
 def check(verifier: HTTPMessageVerifier, message: Message, body: bytes = b"body", **options: Any) -> int:

@@ -1,6 +1,5 @@
 """What every dispatcher promises."""
 
-import pickle
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -14,8 +13,10 @@ from thornsdk.testing.behaviours import answers, closes
 from thornsdk.testing.endpoint import Endpoint
 from thornsdk.testing.reaching import reaching
 from thornsdk.testing.suites.promises import (
+    check_pickles,
     check_stage,
     error_of,
+    errors_of,
     fixture_wanted,
     keeps,
     not_tested,
@@ -202,33 +203,32 @@ class DispatcherSuite:
     @promise
     def test_says_that_it_cannot_take_a_message(self, unable: Dispatcher, site: Site) -> None:
         """A dispatcher that cannot take a message raises a DispatchError with its own name."""
-        error = _refusal(unable, site)
+        dispatch = site.dispatch()
+        error = error_of(
+            DispatchError, lambda: unable.dispatch(dispatch, site.deliverer), "it took the message"
+        )
         keeps(error.dispatcher == unable.name, f"it names {error.dispatcher!r}, not {unable.name!r}")
 
     @promise
     def test_gives_no_receipt_of_what_it_cannot_take(self, unable: Dispatcher, site: Site) -> None:
-        """A dispatcher that cannot take several messages raises a DispatchError, and gives no receipt."""
+        """A dispatcher that cannot take several messages raises an error, and gives no receipt."""
         receipts: list[Receipt] = []
         dispatches = [site.dispatch(number) for number in range(_MANY)]
-        error_of(
-            DispatchError,
-            lambda: receipts.extend(unable.dispatch_many(dispatches, site.deliverer)),
-            otherwise="it raised nothing",
-        )
+        errors = errors_of([lambda: receipts.extend(unable.dispatch_many(dispatches, site.deliverer))])
+        keeps(bool(errors), "it raised nothing")
         keeps(not receipts, f"it gave {len(receipts)}")
 
     @promise
     def test_tells_no_secret(self, unable: Dispatcher, site: Site) -> None:
         """A dispatcher's error tells nothing of the payload."""
-        error = _refusal(unable, site)
-        keeps(_HIDDEN not in f"{error}{error!r}", f"the error says: {error}")
+        for error in _errors(unable, site):
+            keeps(_HIDDEN not in f"{error}{error!r}", f"the error says: {error}")
 
     @promise
     def test_raises_errors_that_pickle(self, unable: Dispatcher, site: Site) -> None:
         """A dispatcher's error pickles, so that it can cross processes."""
-        error = _refusal(unable, site)
-        again: object = pickle.loads(pickle.dumps(error))  # noqa: S301 - it was written here
-        keeps(str(again) == str(error), f"{str(error)!r} came back as {str(again)!r}")
+        for error in _errors(unable, site):
+            check_pickles(error)
 
     @promise
     def test_closes_twice(self, dispatcher: Dispatcher, site: Site) -> None:
@@ -247,7 +247,6 @@ class DispatcherSuite:
                 dispatcher.dispatch(site.dispatch(), site.deliverer)
 
         within(self.patience, dispatch, "to dispatch")
-        dispatcher.close()
 
     def _taken(self, dispatcher: Dispatcher, site: Site, *states: ReceiptState) -> Receipt:
         receipt = dispatcher.dispatch(site.dispatch(), site.deliverer)
@@ -261,10 +260,7 @@ class DispatcherSuite:
                 not_tested(self, f"the state of what it takes is {one.state}")
 
 
-def _refusal(unable: Dispatcher, site: Site) -> DispatchError:
+def _errors(unable: Dispatcher, site: Site) -> list[Exception]:
+    """Gives what is raised, of whatever kind."""
     dispatch = site.dispatch({"card": _HIDDEN})
-    return error_of(
-        DispatchError,
-        lambda: unable.dispatch(dispatch, site.deliverer),
-        otherwise="it took a message, and it is one that cannot",
-    )
+    return errors_of([lambda: unable.dispatch(dispatch, site.deliverer)])

@@ -1,6 +1,7 @@
 """How a suite says which promise is broken, alike with and without pytest's rewriting, and under ``-O``."""
 
 import functools
+import pickle
 import threading
 from collections.abc import Callable, Iterable
 from inspect import cleandoc, getattr_static
@@ -24,7 +25,7 @@ class _Seen(Exception):
 
 
 def promise(test: Callable[_P, None]) -> Callable[_P, None]:
-    """Makes the first paragraph of a test's docstring a promise: whatever the test raises breaks it.
+    """Makes the first sentence of a test's docstring a promise: whatever the test raises breaks it.
 
     Raises:
         BrokenPromise: When the test runs, and `keeps` finds something or anything else is raised.
@@ -45,11 +46,12 @@ def promise(test: Callable[_P, None]) -> Callable[_P, None]:
 
 
 def told_by(test: Callable[..., object]) -> str:
-    """Gives the promise that a test shows, as half a sentence."""
+    """Gives the promise that a test shows, as half a sentence: what stands before a colon is the promise."""
     # Under -OO there are no docstrings; the name says it in short.
     text = test.__doc__ or test.__name__.removeprefix("test_").replace("_", " ")
-    sentence = " ".join(cleandoc(text).partition("\n\n")[0].split()).removesuffix(".")
-    return sentence[0].lower() + sentence[1:]
+    sentence = " ".join(cleandoc(text).partition("\n\n")[0].split())
+    told = sentence.partition(": ")[0].removesuffix(".")
+    return told[0].lower() + told[1:]
 
 
 def keeps(kept: bool, otherwise: str) -> None:  # noqa: FBT001 - it reads as an assertion
@@ -131,6 +133,25 @@ def error_of(kind: type[_E], do: Callable[[], object], otherwise: str) -> _E:
     except Exception as exc:
         broken(f"it raised {type(exc).__name__} in place of {kind.__name__}: {exc}", exc)
     broken(otherwise)
+
+
+def errors_of(calls: Iterable[Callable[[], object]]) -> list[Exception]:
+    """Gives what calls raise, of whatever kind; one that raises nothing gives nothing."""
+    errors: list[Exception] = []
+    for call in calls:
+        try:
+            call()
+        except Exception as exc:
+            errors.append(exc)
+    return errors
+
+
+def check_pickles(error: Exception) -> None:
+    """Breaks the promise of the test unless an error is the same after it has crossed to another process."""
+    __tracebackhide__ = True
+    again: object = pickle.loads(pickle.dumps(error))  # noqa: S301 - it was written here
+    same = type(again) is type(error) and str(again) == str(error)
+    keeps(same, f"{error!r} came back as {again!r}")
 
 
 def within(seconds: float, do: Callable[[], _R], what: str) -> _R:

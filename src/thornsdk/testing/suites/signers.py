@@ -11,7 +11,7 @@ from attrs import evolve
 from thornsdk.errors import InvalidHeader
 from thornsdk.model import Delivery, OldSecret, Secret, SecretLike, as_secret, check_signed
 from thornsdk.model.headers import check_sendable
-from thornsdk.stages import Signer
+from thornsdk.stages import HeaderNames, Signer
 from thornsdk.testing.suites.promises import (
     broken,
     check_stage,
@@ -38,7 +38,7 @@ class SignerSuite:
 
     Example:
         >>> import pytest
-        >>> from thornsdk import Secret, Signer, hook_hmac
+        >>> from thornsdk import Delivery, Secret, Signer, hook_hmac
         >>> from thornsdk.testing.suites import SignerSuite
         >>> from thornsdk.typing import Headers
         >>> from thornsdk_plugins.hook_hmac import HookHmacSigner
@@ -49,12 +49,15 @@ class SignerSuite:
         ...     def signer(self) -> Signer:
         ...         return HookHmacSigner()
         ...
-        ...     def verify(self, headers: Headers, body: bytes, secret: Secret) -> bool:
-        ...         return dict(headers)["Hook-HMAC"] == hook_hmac(secret.key, body)
+        ...     def verify(self, came: Delivery, headers: Headers, secret: Secret) -> bool:
+        ...         return dict(headers)["Hook-HMAC"] == hook_hmac(secret.key, came.body)
     """
 
     randomised: bool = False
     """Whether the same input gives another signature each time; then `verify` is needed to see anything."""
+
+    signs_with_secrets: bool = True
+    """Whether it signs with the secrets of the subscription; False where it has keys of its own alone."""
 
     signs_with_old_secrets: bool = True
     """Whether old secrets sign beside the current one until they end; False where one signature has room."""
@@ -68,14 +71,14 @@ class SignerSuite:
         """Gives a secret that it can sign with, always the same for a number and another for each number."""
         return f"the secret with the number {number}"
 
-    def verify(self, headers: Headers, body: bytes, secret: Secret) -> bool:
+    def verify(self, came: Delivery, headers: Headers, secret: Secret) -> bool:
         """Tells whether a request is authentic for a receiver who knows one secret, as receivers do it.
 
         Without it, the signature is not verified, but only seen to change.
 
         Args:
+            came: What came, with the body that came.
             headers: The headers that the signer added.
-            body: The body that came.
             secret: What the receiver knows.
         """
         not_tested(self, "no method `verify` says how a receiver verifies")
@@ -115,6 +118,18 @@ class SignerSuite:
             broken(str(exc), exc)
 
     @promise
+    def test_gives_the_headers_that_it_names(self, signer: Signer) -> None:
+        """A signer that names its headers beforehand names them in lower case, and gives no others."""
+        if not isinstance(signer, HeaderNames):
+            not_tested(self, "the signer has no `header_names`, and need not")
+        named = signer.header_names
+        given = {name.lower() for name, _ in self._signed(signer)}
+        unnamed = sorted(given - {name.lower() for name in named})
+        keeps(not unnamed, f"it gives {', '.join(unnamed)}, and names {', '.join(sorted(named))}")
+        lower = {name.lower() for name in named}
+        keeps(named == lower, f"it names {', '.join(sorted(named - lower))}, which is not in lower case")
+
+    @promise
     def test_signs_any_body(self, signer: Signer) -> None:
         """A signer signs any bytes: none at all, text that is not ASCII, bytes that are no text, and many."""
         for body in _BODIES:
@@ -142,6 +157,8 @@ class SignerSuite:
     def test_is_keyed_on_the_secret(self, signer: Signer) -> None:
         """A signature is keyed on the subscription's secret: with another secret it is another."""
         self._wants_the_same_again()
+        if not self.signs_with_secrets:
+            not_tested(self, "signs_with_secrets is False")
         one, other = (signer.sign(self._delivery(secret=number), _AT) for number in (1, 2))
         keeps(one != other, "with another secret, the headers are the same")
 
@@ -168,8 +185,8 @@ class SignerSuite:
     def test_signs_with_secrets_that_have_not_ended(self, signer: Signer) -> None:
         """While secrets are rotated, an old one signs beside the current one until it ends."""
         self._wants_the_same_again()
-        if not self.signs_with_old_secrets:
-            not_tested(self, "signs_with_old_secrets is False")
+        if not (self.signs_with_secrets and self.signs_with_old_secrets):
+            not_tested(self, "signs_with_secrets or signs_with_old_secrets is False")
         rotated = signer.sign(self._rotated(), _ENDS - timedelta(seconds=1))
         alone = signer.sign(self._delivery(), _ENDS - timedelta(seconds=1))
         keeps(
@@ -214,30 +231,36 @@ class SignerSuite:
     def test_verifies(self, signer: Signer) -> None:
         """Who knows the secret can verify a request."""
         for body in _BODIES:
-            known = self.verify(self._signed(signer, body), body, self._known(1))
+            known = self.verify(self._delivery(body), self._signed(signer, body), self._known(1))
             keeps(known, f"a body of {len(body)} bytes is not authentic for who knows its secret")
 
     @promise
-    def test_shows_tampering(self, signer: Signer) -> None:
-        """Who verifies finds a body that was changed, and a signature that was made with another secret."""
+    def test_shows_a_changed_body(self, signer: Signer) -> None:
+        """Who verifies finds out that a body was changed."""
         headers = self._signed(signer, b'{"paid":false}')
-        keeps(
-            not self.verify(headers, b'{"paid":true}', self._known(1)),
-            "a changed body is taken for authentic",
-        )
-        forged = self.verify(headers, b'{"paid":false}', self._known(2))
-        keeps(not forged, "the signature of another secret is taken for authentic")
+        known = self.verify(self._delivery(b'{"paid":true}'), headers, self._known(1))
+        keeps(not known, "a body that was changed on the way is taken for authentic")
+
+    @promise
+    def test_shows_another_secret(self, signer: Signer) -> None:
+        """Who verifies finds out that a signature was made without their secret."""
+        if not self.signs_with_secrets:
+            not_tested(self, "signs_with_secrets is False")
+        known = self.verify(self._delivery(), self._signed(signer), self._known(2))
+        keeps(not known, "what was signed with another secret is taken for authentic")
 
     @promise
     def test_verifies_while_secrets_are_rotated(self, signer: Signer) -> None:
         """While secrets are rotated, who has the new one can verify; who has the old one, until it ends."""
-        before = signer.sign(self._rotated(), _ENDS - timedelta(seconds=1))
-        after = signer.sign(self._rotated(), _ENDS)
-        for headers in (before, after):
-            keeps(self.verify(headers, b"{}", self._known(1)), "who has the new secret cannot verify")
-        until = self.verify(before, b"{}", self._known(9))
-        keeps(until == self.signs_with_old_secrets, f"before the old secret ends, it verifies: {until}")
-        keeps(not self.verify(after, b"{}", self._known(9)), "an old secret verifies when it has ended")
+        if not self.signs_with_secrets:
+            not_tested(self, "signs_with_secrets is False")
+        came, new, old = self._rotated(), self._known(1), self._known(9)
+        before, after = signer.sign(came, _ENDS - timedelta(seconds=1)), signer.sign(came, _ENDS)
+        keeps(self.verify(came, before, new), "who has the new secret cannot verify")
+        keeps(self.verify(came, after, new), "who has the new secret cannot verify once the old has ended")
+        keeps(not self.verify(came, after, old), "who has the old secret can verify when it has ended")
+        if self.signs_with_old_secrets:
+            keeps(self.verify(came, before, old), "who has the old secret cannot verify before it ends")
 
     def _known(self, number: int) -> Secret:
         return as_secret(self.secret(number))

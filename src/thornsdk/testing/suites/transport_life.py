@@ -75,7 +75,6 @@ class LifePromises(TransportTests):
                 transport.send(self.request(far_side.url))
 
         within(self.patience, send, "the send")
-        transport.close()
 
     @promise
     def test_lets_the_process_end(

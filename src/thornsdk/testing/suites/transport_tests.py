@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from uuid import uuid4
 
 import pytest
@@ -11,7 +12,15 @@ from thornsdk.errors import TransportError
 from thornsdk.model import URL, Request, Response
 from thornsdk.stages import Transport
 from thornsdk.testing.suites.far_sides import Arrived, FarSide
-from thornsdk.testing.suites.promises import broken, error_of, fixture_wanted, keeps, not_tested, within
+from thornsdk.testing.suites.promises import (
+    broken,
+    error_of,
+    errors_of,
+    fixture_wanted,
+    keeps,
+    not_tested,
+    within,
+)
 from thornsdk.typing import AddressGuard, Headers, IPAddress
 
 BRIEFLY = 0.5
@@ -97,8 +106,16 @@ class TransportTests:
             time.sleep(_POLL)
         return arrived
 
-    def errors(self, transport: Transport, far_side: FarSide) -> list[TransportError]:
-        """Gives the errors that can be had here, of requests that hide something in each part of theirs."""
+    def error(self, transport: Transport, request: Request) -> TransportError:
+        """Gives the error of a request that cannot be answered."""
+        return within(
+            self.patience,
+            lambda: error_of(TransportError, lambda: transport.send(request), "it gave an answer"),
+            "the send",
+        )
+
+    def errors(self, transport: Transport, far_side: FarSide) -> list[Exception]:
+        """Gives what can be raised here, of whatever kind, by requests that hide something in each part."""
         requests: list[Request] = []
         if far_side.nobody is not None:
             requests.append(self._hiding(f"{far_side.nobody.rstrip('/')}/{HIDDEN}"))
@@ -107,16 +124,9 @@ class TransportTests:
         if not self.why_unguarded:
             requests.append(self._hiding(far_side.url, guard=forbids_all))
         if not requests:
-            not_tested(self, "there is no error to be had: its far side has neither `nobody` nor `silent`")
-        return [self.error(transport, one) for one in requests]
-
-    def error(self, transport: Transport, request: Request) -> TransportError:
-        """Gives the error of a request that cannot be answered."""
-        return within(
-            self.patience,
-            lambda: error_of(TransportError, lambda: transport.send(request), "it gave an answer"),
-            "the send",
-        )
+            not_tested(self, "no error can be had: its far side has neither `nobody` nor `silent`")
+        calls = (partial(transport.send, one) for one in requests)
+        return within(self.patience, lambda: errors_of(calls), "what has to fail")
 
     def _hiding(
         self, url: str, *, timeout: float | None = None, guard: AddressGuard = lambda _: None

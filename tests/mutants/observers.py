@@ -1,0 +1,128 @@
+import socket
+import threading
+import time
+
+import pytest
+
+from mutants import EVERYTHING, Mutant
+from thornsdk import DeliveryRecord, Observer, SubscriptionNotice
+from thornsdk.testing.suites import ObserverSuite
+
+
+class Sound(Mutant):
+    """Breaks nothing."""
+
+    def observe(self, record: DeliveryRecord) -> None:
+        pass
+
+    def observe_subscription(self, notice: SubscriptionNotice) -> None:
+        pass
+
+
+class NoObserver(Mutant):
+    breaks = "test_is_an_observer"
+    also = EVERYTHING
+
+
+class Forgetful(Mutant, Observer):
+    """Inherits its method from the protocol, where it does nothing."""
+
+    breaks = "test_is_an_observer"
+
+
+class WantsAnAnswer(Sound):
+    breaks = "test_takes_any_record"
+
+    def observe(self, record: DeliveryRecord) -> None:
+        if record.last.number > 1:
+            _ = record.last.status // 100  # type: ignore[operator]  # on purpose
+
+
+class WantsATime(Sound):
+    breaks = "test_takes_any_record"
+
+    def observe(self, record: DeliveryRecord) -> None:
+        if record.skipped:
+            _ = record.next_attempt_at.isoformat()  # type: ignore[union-attr]  # on purpose
+
+
+class Chatty(Sound):
+    breaks = "test_gives_nothing"
+
+    def observe(self, record: DeliveryRecord) -> bool:  # type: ignore[override]  # on purpose
+        return True
+
+
+class NotForThreads(Sound):
+    breaks = "test_serves_several_threads"
+    busy = False
+
+    def observe(self, record: DeliveryRecord) -> None:
+        if self.busy:
+            raise RuntimeError("two at once")
+        self.busy = True
+        time.sleep(0)
+        self.busy = False
+
+
+class Slow(Sound):
+    breaks = "test_does_not_hold_up_deliveries"
+
+    def observe(self, record: DeliveryRecord) -> None:
+        time.sleep(0.01)
+
+
+class Reporting(Sound):
+    breaks = "test_sends_nothing"
+
+    def observe(self, record: DeliveryRecord) -> None:
+        with socket.socket(type=socket.SOCK_DGRAM) as sock:
+            sock.sendto(b"delivered:1|c", ("127.0.0.1", 9))
+
+
+class ReportingInTime(Sound):
+    """Reports in a thread of its own, and breaks nothing."""
+
+    def observe(self, record: DeliveryRecord) -> None:
+        thread = threading.Thread(target=Reporting().observe, args=(record,))
+        thread.start()
+        thread.join()
+
+
+class WantsADeadline(Sound):
+    breaks = "test_takes_any_notice"
+
+    def observe_subscription(self, notice: SubscriptionNotice) -> None:
+        _ = notice.disable_at.isoformat()  # type: ignore[union-attr]  # on purpose
+
+
+class ChattyOfSubscriptions(Sound):
+    breaks = "test_takes_any_notice"
+
+    def observe_subscription(self, notice: SubscriptionNotice) -> bool:  # type: ignore[override]  # on purpose
+        return True
+
+
+MUTANTS = [
+    Sound,
+    NoObserver,
+    Forgetful,
+    WantsAnAnswer,
+    WantsATime,
+    Chatty,
+    NotForThreads,
+    Slow,
+    Reporting,
+    ReportingInTime,
+    WantsADeadline,
+    ChattyOfSubscriptions,
+]
+
+
+class TestMutants(ObserverSuite):
+    patience = 0.5
+
+    @pytest.fixture(params=MUTANTS)
+    def observer(self, request: pytest.FixtureRequest) -> Observer:
+        made: Observer = request.param()
+        return made

@@ -8,9 +8,11 @@ from types import ModuleType
 import pytest
 from attrs import define, field
 
+import mutants.dispatchers
 import mutants.observers
 import mutants.serializers
 import mutants.signers
+import mutants.transports
 from mutants import EVERYTHING, Mutant
 from thornsdk.testing import suites
 from thornsdk.testing.suites.promises import told_by
@@ -20,6 +22,8 @@ TESTS = Path(__file__).parent
 KINDS: Mapping[type, ModuleType] = {
     suites.SerializerSuite: mutants.serializers,
     suites.SignerSuite: mutants.signers,
+    suites.TransportSuite: mutants.transports,
+    suites.DispatcherSuite: mutants.dispatchers,
     suites.ObserverSuite: mutants.observers,
 }
 """The module with the mutants of each kind of stage, by the suite that finds them."""

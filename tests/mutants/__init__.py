@@ -1,7 +1,7 @@
-"""Stages that are each broken in one way, and tests that find it: what the suites of `thornsdk.testing` are for.
+"""Stages that are each broken in one way, and tests that find it: what the suites are for.
 
-`test_suites` runs them and looks at what they say. A mutant names the promise that it breaks, by its test; the
-first of each kind breaks none. Where one defect shows in several promises, the others are named besides.
+`test_suites` runs them and looks at what they say. A mutant names the promise that it breaks, by its test;
+the first of each kind breaks none. Where one defect shows in several promises, the others are named besides.
 """
 
 from typing import Final

@@ -18,6 +18,7 @@ from thornsdk import (
     tally,
 )
 from thornsdk.errors import DispatchError
+from thornsdk.testing import Endpoint, answers, reaching
 from thornsdk.testing.suites import DispatcherSuite
 
 PATIENCE = 1.0
@@ -352,7 +353,9 @@ class HangsWhenClosed(Sound):
     closed = False
 
     def take(self, dispatch: Dispatch, deliverer: Deliverer) -> Receipt:
-        time.sleep(2 * PATIENCE if self.closed else 0)
+        if self.closed:
+            time.sleep(2 * PATIENCE)
+            raise self.refusal(dispatch)
         return super().take(dispatch, deliverer)
 
     def close(self) -> None:
@@ -421,8 +424,37 @@ def mutant(request: pytest.FixtureRequest) -> type[Sound]:
     return made
 
 
+@pytest.fixture(scope="module")
+def endpoints() -> Iterator[Sequence[Endpoint]]:
+    """What the subscribers of all tests are: to open them anew for each would take most of the time."""
+    with Endpoint() as one, Endpoint() as another, Endpoint() as third:
+        yield [one, another, third]
+
+
+@pytest.fixture(scope="module")
+def shared(endpoints: Sequence[Endpoint]) -> Iterator[Thorn]:
+    """The Thorn of all tests, for the same reason."""
+    with Thorn(store="memory", breaker_failures=0, **reaching(*endpoints)) as thorn:
+        thorn.event("order.created")
+        yield thorn
+
+
 class TestMutants(DispatcherSuite):
     patience = PATIENCE
+
+    @pytest.fixture
+    def subscribers(self, endpoints: Sequence[Endpoint]) -> Sequence[Endpoint]:
+        for one in endpoints:
+            one.behave(answers(200))
+            one.seen.clear()
+        return endpoints
+
+    @pytest.fixture
+    def thorn(self, shared: Thorn) -> Iterator[Thorn]:
+        yield shared
+        for one in shared.subscriptions():
+            shared.unsubscribe(one.id)
+        shared.prune(keep=0)
 
     @pytest.fixture
     def dispatcher(self, mutant: type[Sound]) -> Sound:

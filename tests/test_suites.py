@@ -1,19 +1,20 @@
 """The suites of `thornsdk.testing` find what they are for: stages that are broken in one way each."""
 
-import re
-from collections.abc import Mapping
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 
 import pytest
-from attrs import define, field
+from attrs import define, field, frozen
 
 import mutants.dispatchers
 import mutants.observers
 import mutants.serializers
 import mutants.signers
 import mutants.transports
-from mutants import EVERYTHING, Mutant
+from mutants import EVERYTHING, Mutant, least
 from thornsdk.testing import suites
 from thornsdk.testing.suites.promises import told_by
 
@@ -33,54 +34,183 @@ MUTANTS = [
     for suite, module in KINDS.items()
     for mutant in module.MUTANTS
 ]
+# All are run together, before the first of them is looked at.
+LONG = pytest.mark.timeout(180)
 
-Findings = Mapping[tuple[str, str], Mapping[str, str]]
-"""What was said of each mutant, by module and name: the text of each promise that it breaks, by its test."""
+
+@frozen
+class Told:
+    """What was said of a test that has not passed.
+
+    Attributes:
+        outcome: ``failed`` or ``skipped``.
+        text: What was said.
+    """
+
+    outcome: str
+    text: str
 
 
 @define
 class Collector:
-    """Keeps the outcomes of tests: a plugin of pytest."""
+    """Keeps what is said of tests by their ids: a plugin of pytest."""
 
-    failed: dict[tuple[str, str], dict[str, str]] = field(factory=dict)
+    told: dict[str, Told] = field(factory=dict)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        found = re.fullmatch(r"mutants/(\w+)\.py::\w+::(\w+)\[(\w+)\]", report.nodeid)
-        assert found is not None, report.nodeid
-        module, test, mutant = found.groups()
-        findings = self.failed.setdefault((module, mutant), {})
-        if report.failed:
-            findings[test] = report.longrepr.reprcrash.message  # type: ignore[union-attr]  # of a failure
+        said = report.longrepr
+        if isinstance(said, tuple):
+            self.told[report.nodeid] = Told("skipped", said[2])
+        elif said is not None:
+            self.told[report.nodeid] = Told("failed", said.reprcrash.message)  # type: ignore[union-attr]  # of a crash
+
+
+def run(folder: Path, modules: Sequence[ModuleType]) -> Mapping[str, Told]:
+    """Runs the tests of modules, without settings and fixtures of ours: as a stranger's run is."""
+    settings = folder / "pytest.ini"
+    settings.write_text("[pytest]\nfilterwarnings = error\n")
+    options = ["-c", str(settings), "--rootdir", str(TESTS), "--noconftest", "-p", "no:cacheprovider"]
+    options += ["-p", "no:timeout", "-p", "no:faulthandler", "-q", "--no-header", "--no-summary"]
+    collector = Collector()
+    pytest.main([*options, *(str(one.__file__) for one in modules)], plugins=[collector])
+    return collector.told
 
 
 @pytest.fixture(scope="module")
-def findings(tmp_path_factory: pytest.TempPathFactory) -> Findings:
-    """What the suites say of all mutants, in one run."""
-    settings = tmp_path_factory.mktemp("run") / "pytest.ini"
-    settings.write_text("[pytest]\nfilterwarnings = error\n")
-    collector = Collector()
-    # On its own: without the settings and fixtures of these tests, as a stranger's run is.
-    options = ["-c", str(settings), "--rootdir", str(TESTS), "--noconftest", "-p", "no:cacheprovider"]
-    options += ["-p", "no:timeout", "-p", "no:faulthandler", "-q", "--no-header", "--no-summary"]
-    files = [str(module.__file__) for module in KINDS.values()]
-    pytest.main([*options, *files], plugins=[collector])
-    return collector.failed
+def told(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Told]:
+    """What the suites say of all mutants."""
+    return run(tmp_path_factory.mktemp("run"), list(KINDS.values()))
 
 
-@pytest.mark.timeout(180)
+@pytest.fixture(scope="module")
+def told_of_least(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Told]:
+    """What the suites say where they are given little."""
+    return run(tmp_path_factory.mktemp("run"), [least])
+
+
+@LONG
 @pytest.mark.parametrize(("suite", "mutant"), MUTANTS)
 def test_a_mutant_is_found_by_the_promise_that_it_breaks(
-    suite: type, mutant: type[Mutant], findings: Findings
+    suite: type, mutant: type[Mutant], told: Mapping[str, Told]
 ) -> None:
-    found = findings[mutant.__module__.removeprefix("mutants."), mutant.__name__]
+    file = f"{mutant.__module__.replace('.', '/')}.py"
+    found: dict[str, str] = {}
+    for test in promises(suite):
+        said = told.get(f"{file}::TestMutants::{test}[{mutant.__name__}]")
+        if said is not None and said.outcome == "failed":
+            found[test] = said.text
     expected = {mutant.breaks, *mutant.also} - {""}
-    if mutant.also != EVERYTHING:
-        assert found.keys() == expected
+    assert mutant.breaks in expected & found.keys() or not expected
+    assert found.keys() == expected or mutant.also == EVERYTHING
     for test, text in found.items():
         assert f"broken promise: {told_by(getattr(suite, test))}: " in text
 
 
 @pytest.mark.parametrize("suite", KINDS)
 def test_every_promise_has_a_mutant_that_breaks_it(suite: type) -> None:
-    promises = {name for name in dir(suite) if name.startswith("test_")}
-    assert {mutant.breaks for mutant in KINDS[suite].MUTANTS} - {""} == promises
+    assert {mutant.breaks for mutant in KINDS[suite].MUTANTS} - {""} == set(promises(suite))
+
+
+def promises(suite: type) -> list[str]:
+    """Names the tests of a suite."""
+    return [name for name in dir(suite) if name.startswith("test_")]
+
+
+@pytest.mark.parametrize("kind", ["serializer", "signer", "transport", "dispatcher", "observer"])
+def test_a_class_without_its_fixture_is_told_what_it_needs(
+    kind: str, told_of_least: Mapping[str, Told]
+) -> None:
+    name = f"TestNo{kind.title()}"
+    said = next(one for test, one in told_of_least.items() if f"::{name}::" in test)
+    assert said.outcome == "failed"
+    assert f"{name} needs a fixture {kind!r}: a method with @pytest.fixture that gives it" in said.text
+
+
+def skipped(told: Mapping[str, Told], name: str) -> dict[str, str]:
+    """Gives why tests of a class were skipped; none has failed."""
+    said = {test.split("::")[2]: one for test, one in told.items() if f"::{name}::" in test}
+    assert {one.text for one in said.values() if one.outcome == "failed"} == set()
+    return {test: one.text.removeprefix(f"Skipped: {name}: ") for test, one in said.items()}
+
+
+def test_what_is_not_said_of_a_serializer_is_skipped_with_words(told_of_least: Mapping[str, Told]) -> None:
+    anything = "it writes any object: `unwritable` gives nothing"
+    assert skipped(told_of_least, "TestSerializer") == {
+        "test_says_what_it_cannot_write": anything,
+        "test_quotes_nothing_of_the_payload_in_an_error": anything,
+        "test_raises_errors_that_pickle": anything,
+        "test_writes_on_after_an_error": anything,
+        "test_writes_json_where_it_says_so": "text/x-json is no type of JSON",
+        "test_reads_back_as_it_was": "no method `read` says how a body is read back",
+    }
+
+
+def test_what_is_not_said_of_a_signer_is_skipped_with_words(told_of_least: Mapping[str, Told]) -> None:
+    randomised = "it is randomised; what `verify` says is tested in its place"
+    unverified = "no method `verify` says how a receiver verifies"
+    assert skipped(told_of_least, "TestSigner") == {
+        "test_gives_the_headers_that_it_names": "the signer has no `header_names`, and need not",
+        "test_covers_the_body": randomised,
+        "test_is_keyed_on_the_secret": randomised,
+        "test_signs_alike_each_time": randomised,
+        "test_signs_with_secrets_that_have_not_ended": randomised,
+        "test_signs_with_no_secret_that_has_ended": randomised,
+        "test_serves_several_threads": randomised,
+        "test_verifies": unverified,
+        "test_shows_a_changed_body": unverified,
+        "test_shows_another_secret": unverified,
+        "test_verifies_while_secrets_are_rotated": unverified,
+    }
+
+
+def test_what_cannot_be_had_of_a_transport_is_skipped_with_words(told_of_least: Mapping[str, Told]) -> None:
+    no_error = "no error can be had: its far side has neither `nobody` nor `silent`"
+    assert skipped(told_of_least, "TestTransport") == {
+        "test_sends_all_headers": "its far side tells no headers",
+        "test_gives_a_failure_as_a_result": "its far side has no `nobody`",
+        "test_says_that_nobody_is_there": "its far side has no `nobody`",
+        "test_keeps_the_deadline": "its far side has no `silent`",
+        "test_serves_on_after_a_failure": no_error,
+        "test_sends_nothing_to_a_forbidden_address": "it sends only where the operator has said",
+        "test_tells_no_secret": no_error,
+        "test_raises_errors_that_pickle": no_error,
+        "test_serves_after_a_fork": "its library forbids it",
+    }
+
+
+def test_what_cannot_be_had_of_a_dispatcher_is_skipped_with_words(told_of_least: Mapping[str, Told]) -> None:
+    queued = "the state of what it takes is queued"
+    no_drain = "no fixture `drain` makes the far side deliver what is queued"
+    able = "no fixture `unable` gives a dispatcher that can take no message"
+    assert skipped(told_of_least, "TestDispatcher") == {
+        "test_tells_the_outcomes_of_what_has_ended": queued,
+        "test_sends_nothing_where_it_says_so": queued,
+        "test_loses_nothing_that_it_took": no_drain,
+        "test_keeps_troubles_apart": no_drain,
+        "test_keeps_what_the_disabled_miss": no_drain,
+        "test_has_each_of_many_delivered": no_drain,
+        "test_says_that_it_cannot_take_a_message": able,
+        "test_gives_no_receipt_of_what_it_cannot_take": able,
+        "test_tells_no_secret": able,
+        "test_raises_errors_that_pickle": able,
+    }
+
+
+def test_an_observer_need_not_be_told_of_subscriptions(told_of_least: Mapping[str, Told]) -> None:
+    assert skipped(told_of_least, "TestObserver") == {
+        "test_takes_any_notice": "the observer has no `observe_subscription`, and need not"
+    }
+
+
+def test_a_failure_reads_the_same_without_assertions_and_without_pytests_rewriting() -> None:
+    test = f"{mutants.serializers.__file__}::TestMutants::test_gives_bytes[View]"
+    options = ["-c", "/dev/null", "--rootdir", str(TESTS), "--noconftest", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-O", "-m", "pytest", "--assert=plain", *options, test]
+    done = subprocess.run(command, cwd=TESTS, capture_output=True, text=True, check=False)
+    assert "broken promise: a serializer gives bytes: for {'id': 42} it gave a memoryview" in done.stdout
+
+
+def test_without_docstrings_a_promise_is_told_by_its_name() -> None:
+    def test_gives_bytes() -> None: ...
+
+    assert told_by(test_gives_bytes) == "gives bytes"

@@ -219,6 +219,14 @@ class LosesTheLast(Many):
             before = one
 
 
+class GivesNothing(Many):
+    breaks = "test_gives_one_result_for_each_request"
+    also = EVERYTHING
+
+    def send_many(self, requests: Iterable[Request]) -> Iterator[Exchange]:
+        return iter(())
+
+
 class Copies(Many):
     """Gives requests that are equal to those that it was given."""
 
@@ -576,6 +584,7 @@ MUTANTS = [
     Many,
     GivesOneTwice,
     LosesTheLast,
+    GivesNothing,
     Copies,
     LosesOneOfMany,
     WantsOneAtLeast,

@@ -6,7 +6,6 @@ from support.stages import CountingSerializer, make_dispatch, make_message, make
 from thornsdk import Bodies, Deliverer, Dispatch, Dispatcher, Receipt, Thorn
 from thornsdk.errors import DispatchError, SerializationError
 from thornsdk.testing import RecordingDispatcher, RecordingTransport
-from thornsdk_plugins.default import DefaultDispatcher
 from thornsdk_plugins.disabled import DisabledDispatcher
 
 JSON = "application/json"
@@ -79,14 +78,6 @@ def test_a_dispatch_shows_no_body() -> None:
 
 
 # Dispatchers
-
-
-@pytest.mark.parametrize("kind", [DefaultDispatcher, DisabledDispatcher])
-def test_the_built_in_ones_are_dispatchers(kind: type[Dispatcher]) -> None:
-    made = kind()
-    assert isinstance(made, Dispatcher)
-    made.close()
-    made.close()
 
 
 def test_a_dispatcher_that_says_nothing_else_takes_several_messages_in_turn(deliverer: Deliverer) -> None:

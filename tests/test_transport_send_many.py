@@ -45,20 +45,6 @@ def test_requests_are_in_flight_at_once(open_endpoint: OpenEndpoint, open_transp
     assert [told(one) for one in results] == [200] * 16
 
 
-def test_requests_are_read_and_results_given_in_the_callers_thread(
-    endpoint: Endpoint, transport: Transport
-) -> None:
-    read_in: set[int] = set()
-
-    def requests() -> Iterator[Request]:
-        for _ in range(10):
-            read_in.add(threading.get_ident())
-            yield request_to(endpoint.url)
-
-    assert len(list(transport.send_many(requests()))) == 10
-    assert read_in == {threading.get_ident()}
-
-
 @pytest.mark.parametrize("width", [1, 2, 3, 20])
 @pytest.mark.parametrize("pause", [0, 0.02], ids=["at once", "after a while"])
 def test_no_more_requests_are_taken_than_are_in_flight_or_may_wait(
@@ -79,42 +65,11 @@ def test_no_more_requests_are_taken_than_are_in_flight_or_may_wait(
     assert receiver.most <= width
 
 
-def test_each_request_has_one_result_and_it_is_the_very_object(
-    endpoint: Endpoint, transport: Transport
-) -> None:
-    requests = [request_to(endpoint.url) for _ in range(40)]
-    results = list(transport.send_many(requests))
-    assert {id(one.request) for one in results} == {id(one) for one in requests}
-    assert len(results) == 40
-
-
 def test_equal_requests_are_told_apart(open_endpoint: OpenEndpoint, transport: Transport) -> None:
     endpoint = open_endpoint()
     request = request_to(endpoint.url)
     results = list(transport.send_many([request] * 20))
     assert (len(results), len(endpoint.seen)) == (20, 20)
-
-
-def test_nothing_to_send_gives_nothing(transport: Transport) -> None:
-    assert list(transport.send_many([])) == []
-
-
-def test_what_has_said_that_it_ended_is_not_read_again(endpoint: Endpoint, transport: Transport) -> None:
-    class Feed:
-        """Goes on after it has said that it has ended, as the pipeline's does."""
-
-        def __init__(self) -> None:
-            self.turns = iter([True, True, True, False, True])
-
-        def __iter__(self) -> "Feed":
-            return self
-
-        def __next__(self) -> Request:
-            if not next(self.turns):
-                raise StopIteration
-            return request_to(endpoint.url)
-
-    assert len(list(transport.send_many(Feed()))) == 3
 
 
 def test_a_result_comes_as_soon_as_it_is_known(

@@ -13,6 +13,7 @@ from support.typed_docs import line_in_page, module_of, name_of, pages
 
 ROOT = Path(__file__).parent.parent
 TYPING = ROOT / "tests" / "typing"
+GOOD = sorted(TYPING.glob("*.py"))
 ERRORS = sorted((TYPING / "errors").glob("*.py"))
 BASEDPYRIGHT = str(Path(sys.executable).with_name("basedpyright"))
 
@@ -56,7 +57,7 @@ def expected_errors(path: Path) -> dict[int, str]:
 
 
 def test_good_use_is_clean_for_mypy(cache: Path) -> None:
-    assert mypy(TYPING / "usage.py", cache=cache) == ""
+    assert mypy(*GOOD, cache=cache) == ""
 
 
 @pytest.mark.parametrize("path", ERRORS, ids=lambda path: path.stem)
@@ -70,7 +71,7 @@ def test_mypy_finds_each_error_and_no_other(path: Path, cache: Path) -> None:
 
 
 def test_good_use_is_clean_for_pyright(tmp_path: Path) -> None:
-    assert basedpyright([TYPING / "usage.py"], tmp_path) == {}
+    assert basedpyright(GOOD, tmp_path) == {}
 
 
 def test_pyright_finds_each_error_and_no_other(tmp_path: Path) -> None:

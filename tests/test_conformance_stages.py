@@ -23,6 +23,7 @@ from thornsdk import (
 from thornsdk.testing import RecordingObserver
 from thornsdk.testing.suites import ObserverSuite, SerializerSuite, SignerSuite
 from thornsdk.typing import Headers
+from thornsdk_plugins.cloudevents import BinaryCloudEventsSerializer, StructuredCloudEventsSerializer
 from thornsdk_plugins.form import FormSerializer
 from thornsdk_plugins.hook_hmac import HookHmacSigner
 from thornsdk_plugins.http_signatures import HttpSignaturesSigner
@@ -39,6 +40,21 @@ class TestJson(SerializerSuite):
 
     def read(self, body: bytes) -> object:
         return json.loads(body)
+
+
+class TestStructuredCloudEvents(SerializerSuite):
+    @pytest.fixture
+    def serializer(self) -> Serializer:
+        return StructuredCloudEventsSerializer(source="/shop")
+
+    def read(self, body: bytes) -> object:
+        return json.loads(body)["data"]
+
+
+class TestBinaryCloudEvents(TestJson):
+    @pytest.fixture
+    def serializer(self) -> Serializer:
+        return BinaryCloudEventsSerializer(source="/shop")
 
 
 class TestForm(SerializerSuite):

@@ -134,6 +134,7 @@ def skipped(told: Mapping[str, Told], name: str) -> dict[str, str]:
 
 
 def test_what_is_not_said_of_a_serializer_is_skipped_with_words(told_of_least: Mapping[str, Told]) -> None:
+    no_headers = "the serializer has no method `headers`, and need not"
     anything = "it writes any object: `unwritable` gives nothing"
     assert skipped(told_of_least, "TestSerializer") == {
         "test_says_what_it_cannot_write": anything,
@@ -142,6 +143,8 @@ def test_what_is_not_said_of_a_serializer_is_skipped_with_words(told_of_least: M
         "test_writes_on_after_an_error": anything,
         "test_writes_json_where_it_says_so": "text/x-json is no type of JSON",
         "test_reads_back_as_it_was": "no method `read` says how a body is read back",
+        "test_writes_headers_that_can_be_sent": no_headers,
+        "test_writes_headers_alike_each_time": no_headers,
     }
 
 

@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 
 from mutants import EVERYTHING, Mutant
-from thornsdk import Message, Serializer, to_plain
+from thornsdk import Delivery, Message, Serializer, to_plain
 from thornsdk.errors import SerializationError
 from thornsdk.testing.suites import SerializerSuite
+from thornsdk.typing import Headers
 
 
 class Sound(Mutant):
@@ -179,6 +180,43 @@ class AllNumbersAsText(Sound):
         return json.dumps(to_plain(payload)).replace("42", '"42"').encode()
 
 
+class WithHeaders(Sound):
+    """Writes headers too, and breaks nothing."""
+
+    def headers(self, delivery: Delivery) -> Headers:
+        return (("Shop-Event", delivery.event),)
+
+
+class HeadersAsMapping(WithHeaders):
+    breaks = "test_writes_headers_that_can_be_sent"
+
+    def headers(self, delivery: Delivery) -> Headers:
+        return dict(super().headers(delivery))  # type: ignore[return-value]  # on purpose
+
+
+class HeadersThatAreNotAscii(WithHeaders):
+    breaks = "test_writes_headers_that_can_be_sent"
+
+    def headers(self, delivery: Delivery) -> Headers:
+        return (("Shop-Event", "bestellung ü"),)
+
+
+class HeadersOfTheLibrary(WithHeaders):
+    breaks = "test_writes_headers_that_can_be_sent"
+
+    def headers(self, delivery: Delivery) -> Headers:
+        return (("Content-Type", self.content_type),)
+
+
+class HeadersThatChange(WithHeaders):
+    breaks = "test_writes_headers_alike_each_time"
+    times = 0
+
+    def headers(self, delivery: Delivery) -> Headers:
+        self.times += 1
+        return (("Shop-Attempt", str(self.times)),)
+
+
 MUTANTS = [
     Sound,
     Forgetful,
@@ -199,6 +237,11 @@ MUTANTS = [
     NotForThreads,
     NoJson,
     AllNumbersAsText,
+    WithHeaders,
+    HeadersAsMapping,
+    HeadersThatAreNotAscii,
+    HeadersOfTheLibrary,
+    HeadersThatChange,
 ]
 
 

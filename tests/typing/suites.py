@@ -67,8 +67,8 @@ class TestSigner(SignerSuite):
 
 class TestAnotherSigner(TestSigner):
     @pytest.fixture
-    def signer(self) -> Iterator[Signer]:
-        yield HookHmacSigner()
+    def signer(self) -> Signer:
+        return HookHmacSigner()
 
 
 class TestTransport(TransportSuite):

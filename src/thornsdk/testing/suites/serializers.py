@@ -1,17 +1,19 @@
 """What every serializer promises."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from functools import partial
 
 import pytest
+from attrs import evolve
 
 from thornsdk.dispatching import is_json
 from thornsdk.errors import InvalidHeader, SerializationError
-from thornsdk.model import check_header
+from thornsdk.model import Delivery, check_header
 from thornsdk.policy.plain import to_plain
-from thornsdk.stages import Serializer
+from thornsdk.stages import HeaderSerializer, Serializer
+from thornsdk.testing.suites.headers import check_can_be_sent, check_names, check_pairs
 from thornsdk.testing.suites.promises import (
     broken,
     check_pickles,
@@ -24,7 +26,8 @@ from thornsdk.testing.suites.promises import (
     promise,
     side_by_side,
 )
-from thornsdk.testing.values import make_message
+from thornsdk.testing.values import make_delivery, make_message, make_subscription
+from thornsdk.typing import Headers
 
 _THREADS = 8
 _TIMES = 50
@@ -128,7 +131,8 @@ class SerializerSuite:
     @promise
     def test_writes_different_payloads_differently(self, serializer: Serializer) -> None:
         """A serializer writes what the payload says: other payloads become other bytes."""
-        messages = [make_message(payload) for payload in self.payloads()]
+        message = make_message()
+        messages = [evolve(message, payload=payload) for payload in self.payloads()]
         keeps(len(messages) > 1, "the method `payloads` gives fewer than two payloads to compare")
         bodies = {serializer.serialize(message) for message in messages}
         keeps(len(bodies) == len(messages), f"{len(messages)} payloads became {len(bodies)} bodies")
@@ -207,6 +211,36 @@ class SerializerSuite:
             body = serializer.serialize(make_message(payload))
             told = self.read(body)
             keeps(told == wanted, f"{wanted!r} was written as {body!r}, and read back as {told!r}")
+
+    @promise
+    def test_writes_headers_that_can_be_sent(self, serializer: Serializer) -> None:
+        """A serializer that writes headers too writes some that can be sent, none of the library, each once.
+
+        RFC 9110, sections 5.1 and 5.5.
+        """
+        headers = self._writer_of_headers(serializer)(self._delivery(serializer))
+        check_pairs(headers)
+        check_can_be_sent(headers)
+        check_names(headers)
+
+    @promise
+    def test_writes_headers_alike_each_time(self, serializer: Serializer) -> None:
+        """A serializer that writes headers too writes the same of a delivery each time.
+
+        It is attempted often, and in any process.
+        """
+        write, delivery = self._writer_of_headers(serializer), self._delivery(serializer)
+        one, another = write(delivery), write(delivery)
+        keeps(one == another, f"it wrote {one!r}, and then {another!r}")
+
+    def _writer_of_headers(self, serializer: Serializer) -> Callable[[Delivery], Headers]:
+        if not (isinstance(serializer, HeaderSerializer) and callable(serializer.headers)):
+            not_tested(self, "the serializer has no method `headers`, and need not")
+        return serializer.headers
+
+    def _delivery(self, serializer: Serializer) -> Delivery:
+        to = make_subscription(content_type=serializer.content_type)
+        return make_delivery(serializer.serialize(make_message(self.payloads()[0])), to=to)
 
     def _unwritable(self) -> Sequence[object]:
         return self.unwritable() or not_tested(self, "it writes any object: `unwritable` gives nothing")

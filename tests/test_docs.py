@@ -5,8 +5,9 @@ import pkgutil
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from html import unescape
+from inspect import cleandoc
 from pathlib import Path
 from types import ModuleType
 
@@ -22,7 +23,7 @@ from support.telemetry import Sdk, attributes, make_notice
 from support.typed_docs import pages
 from thornsdk import DeliveryState, OutcomeKind, Plugin, Reason, Timings, errors, logs, receive, testing
 from thornsdk.settings import setting_fields, setting_name
-from thornsdk.testing import Endpoint, answers, make_record
+from thornsdk.testing import Endpoint, answers, make_record, suites
 from thornsdk.testing.fixtures import OpenEndpoint
 from thornsdk_plugins.http_signatures import HttpSignaturesSigner
 from thornsdk_plugins.prometheus import PrometheusObserver
@@ -86,6 +87,26 @@ def test_every_public_name_stands_in_the_api(built: Path, name: str) -> None:
 @pytest.mark.parametrize("name", testing.__all__)
 def test_every_name_for_tests_stands_in_the_reference(built: Path, name: str) -> None:
     assert f'id="thornsdk.testing.{name}"' in html(built, "reference/testing")
+
+
+@pytest.mark.parametrize("name", suites.__all__)
+def test_every_name_of_the_suites_stands_in_the_reference(built: Path, name: str) -> None:
+    assert f'id="thornsdk.testing.suites.{name}"' in html(built, "reference/testing")
+
+
+@pytest.mark.parametrize("name", [one for one in suites.__all__ if one.endswith("Suite")])
+def test_every_promise_of_a_suite_stands_in_the_reference(name: str) -> None:
+    suite = getattr(suites, name)
+    page = (
+        section(read("reference/testing"), "## Suites").partition(f"\n### {name}\n")[2].partition("\n### ")[0]
+    )
+    told = dict(re.findall(r"^\| `(test_\w+)` \| (.+) \|$", page, re.MULTILINE))
+    assert told == {test: promise(getattr(suite, test)) for test in dir(suite) if test.startswith("test_")}
+
+
+def promise(test: Callable[..., None]) -> str:
+    """Gives the first paragraph of a docstring as one line of Markdown."""
+    return " ".join(cleandoc(str(test.__doc__)).partition("\n\n")[0].split()).replace("``", "`")
 
 
 def test_every_error_stands_in_the_api(built: Path) -> None:

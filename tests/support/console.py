@@ -2,6 +2,8 @@
 
 import doctest
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,13 +15,15 @@ LONG = frozenset({"demo", "listen"})
 
 
 def evaluate_console(example: Example) -> None:
-    """Runs each `thornsdk` command of a block, and compares what it prints with what the block shows."""
+    """Runs each command of a block that we know, and compares what it prints with what the block shows."""
     for command, shown in _commands(str(example.parsed)):
         words = shlex.split(command)
         if words[0] == "thornsdk":
             _run(words[1:], shown)
         elif words[0] == "celery":
             _check_celery(words[1:])
+        elif words[0] == "pytest":
+            _run_pytest(words[1:], shown)
         elif words[0].startswith("scripts/"):
             assert (ROOT / words[0]).exists(), f"there is no {words[0]}"
 
@@ -35,6 +39,14 @@ def _check_celery(words: list[str]) -> None:
     around = bin_.celery.make_context("celery", [], resilient_parsing=True)
     around.obj = bin_.CLIContext(app=own_app("memory://"), no_color=True, workdir=None)
     found.make_context(command, options, parent=around).close()
+
+
+def _run_pytest(words: list[str], shown: str) -> None:
+    """Runs the tests that an example has written, as a stranger does: alone in a folder."""
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=50)
+    checker = doctest.OutputChecker()
+    assert checker.check_output(shown, done.stdout, doctest.ELLIPSIS), done.stdout
 
 
 def _commands(text: str) -> list[tuple[str, str]]:

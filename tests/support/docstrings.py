@@ -13,7 +13,14 @@ import attrs
 from thornsdk import errors
 from thornsdk.settings import Settings
 
-MODULES: Final = ("thornsdk", "thornsdk.receive", "thornsdk.errors", "thornsdk.testing", "thornsdk.typing")
+MODULES: Final = (
+    "thornsdk",
+    "thornsdk.receive",
+    "thornsdk.errors",
+    "thornsdk.testing",
+    "thornsdk.testing.suites",
+    "thornsdk.typing",
+)
 _SECTION = re.compile(r"^(Args|Attributes|Returns|Raises|Example):$", re.MULTILINE)
 _ENTRY = re.compile(r"^    (\w+):", re.MULTILINE)
 

@@ -50,7 +50,7 @@ class DispatcherSuite:
     """
 
     patience: float = 30.0
-    """How many seconds anything may take before it counts as hanging: far longer than it should."""
+    """How many seconds anything may take before it counts as hanging, which is far longer than it should."""
 
     @pytest.fixture
     def dispatcher(self) -> Dispatcher:
@@ -99,7 +99,7 @@ class DispatcherSuite:
 
     @promise
     def test_gives_a_receipt_of_the_message(self, dispatcher: Dispatcher, site: Site) -> None:
-        """A dispatcher gives a receipt of that very message, with its own name, and a state of its own."""
+        """A dispatcher gives a receipt of that very message, with its own name and a state of dispatchers."""
         dispatch = site.dispatch()
         check_receipt(dispatcher.dispatch(dispatch, site.deliverer), dispatch, dispatcher)
 

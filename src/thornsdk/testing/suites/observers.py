@@ -40,7 +40,7 @@ class ObserverSuite:
     """
 
     patience: float = 10.0
-    """How many seconds it may take for a hundred records: far longer than it should."""
+    """How many seconds it may take for a hundred records, which is far longer than it should."""
 
     @pytest.fixture
     def observer(self) -> Observer:

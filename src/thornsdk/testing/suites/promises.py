@@ -20,10 +20,6 @@ class BrokenPromise(AssertionError):
     """A stage does not keep what its kind promises; the text says which promise, and what was seen."""
 
 
-class _Seen(Exception):
-    """What was seen in place of what is promised."""
-
-
 def promise(test: Callable[_P, None]) -> Callable[_P, None]:
     """Makes the first sentence of a test's docstring a promise: whatever the test raises breaks it.
 
@@ -33,11 +29,12 @@ def promise(test: Callable[_P, None]) -> Callable[_P, None]:
 
     @functools.wraps(test)
     def run(*args: _P.args, **kwargs: _P.kwargs) -> None:
-        __tracebackhide__ = True
         try:
             test(*args, **kwargs)
-        except _Seen as exc:
-            raise BrokenPromise(f"broken promise: {told_by(test)}: {exc}") from exc.__cause__
+        except BrokenPromise as exc:
+            # It is raised on as it is, so that its traceback shows where in the test it was seen.
+            exc.args = (f"broken promise: {told_by(test)}: {exc}",)
+            raise
         except Exception as exc:
             seen = f"it raised {type(exc).__name__}: {exc}"
             raise BrokenPromise(f"broken promise: {told_by(test)}: {seen}") from exc
@@ -72,9 +69,12 @@ def broken(seen: str, cause: BaseException | None = None) -> NoReturn:
     Args:
         seen: What was seen in place of what is promised.
         cause: The error that shows it, if there is one.
+
+    Raises:
+        BrokenPromise: Always.
     """
     __tracebackhide__ = True
-    raise _Seen(seen) from cause
+    raise BrokenPromise(seen) from cause
 
 
 def fixture_wanted(suite: object, name: str) -> NoReturn:

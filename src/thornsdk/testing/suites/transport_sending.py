@@ -42,7 +42,7 @@ class SendingPromises(TransportTests):
 
     @promise
     def test_serves_the_url_of_its_far_side(self, transport: Transport, far_side: FarSide) -> None:
-        """A transport is given the URLs of its schemes alone."""
+        """A transport serves the schemes of the URLs that it is given, those of its far side here."""
         for url in filter(None, (far_side.url, far_side.nobody, far_side.silent)):
             scheme = URL.parse(url).scheme
             known = ", ".join(sorted(transport.schemes))

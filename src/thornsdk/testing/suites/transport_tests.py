@@ -36,7 +36,7 @@ class TransportTests:
     """What the tests of a transport are given."""
 
     patience: float = 30.0
-    """How many seconds anything may take before it counts as hanging: far longer than it should."""
+    """How many seconds anything may take before it counts as hanging, which is far longer than it should."""
 
     largest_body: int = 1_000_000
     """How many bytes a body may have where the way has a limit that is known."""
@@ -57,10 +57,10 @@ class TransportTests:
     """What is sent with each request."""
 
     why_unguarded: str = ""
-    """Why no request asks the guard: such as ``it sends only to the broker that the operator configured``."""
+    """Why it asks no guard, such as ``it sends only to the broker that the operator configured``."""
 
     why_not_forked: str = ""
-    """Why it is not used after a fork: such as ``its client library forbids it``."""
+    """Why it is not used after a fork, such as ``its client library forbids it``."""
 
     @pytest.fixture
     def transport(self) -> Transport:

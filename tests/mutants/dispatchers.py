@@ -21,7 +21,7 @@ from thornsdk.errors import DispatchError
 from thornsdk.testing import Endpoint, answers, reaching
 from thornsdk.testing.suites import DispatcherSuite
 
-PATIENCE = 1.0
+PATIENCE = 2.0
 
 
 class Sound(Mutant, Dispatcher):

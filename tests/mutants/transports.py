@@ -19,7 +19,7 @@ from thornsdk import Exchange, Reason, Request, Response, Transport, exchange
 from thornsdk.errors import TransportError
 from thornsdk.testing.suites import Arrived, TransportSuite
 
-PATIENCE = 1.0
+PATIENCE = 2.0
 LOFT = ip_address("192.0.2.1")
 
 

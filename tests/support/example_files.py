@@ -1,6 +1,7 @@
-"""Writes the examples of a page into files, so that a command of the page can use them."""
+"""The examples of a page, section by section: as files that a command of the page uses, or as names."""
 
 from pathlib import Path
+from typing import Any
 
 from support.typed_docs import ROOT, code_of
 
@@ -13,10 +14,21 @@ def write_examples(page: str, path: str, *sections: str) -> None:
         path: The file, in the folder in which the page works.
         sections: Their headings.
     """
+    Path(path).write_text(_code(page, sections), encoding="utf-8")
+
+
+def names_in_examples(page: str, *sections: str) -> dict[str, Any]:
+    """Runs the examples of some sections of a page, and gives what they define."""
+    names: dict[str, Any] = {}
+    exec(compile(_code(page, sections), f"{page}.md", "exec"), names)
+    return names
+
+
+def _code(page: str, sections: tuple[str, ...]) -> str:
     source = ROOT / "docs" / f"{page}.md"
     under = _headings(source.read_text(encoding="utf-8"))
     lines = [line.text for line in code_of(source) if line.number and under[line.number - 1] in sections]
-    Path(path).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _headings(text: str) -> list[str]:

@@ -2,13 +2,15 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from urllib.parse import parse_qsl
 
 import pytest
 from http_message_signatures import HTTPMessageVerifier, InvalidSignature
+from prometheus_client import CollectorRegistry
 
 from support.http_messages import COVERED, Message, by_key, by_secret
+from support.telemetry import Sdk
 from thornsdk import (
     Delivery,
     Observer,
@@ -28,6 +30,8 @@ from thornsdk_plugins.form import FormSerializer
 from thornsdk_plugins.hook_hmac import HookHmacSigner
 from thornsdk_plugins.http_signatures import HttpSignaturesSigner
 from thornsdk_plugins.json import JsonSerializer
+from thornsdk_plugins.opentelemetry import OpenTelemetryObserver
+from thornsdk_plugins.prometheus import PrometheusObserver
 from thornsdk_plugins.standard_webhooks import Ed25519Signer, StandardWebhooksSigner
 
 KEY = SigningKey.generate()
@@ -163,3 +167,16 @@ class TestRecordingObserver(ObserverSuite):
     @pytest.fixture
     def observer(self) -> Observer:
         return RecordingObserver()
+
+
+class TestOpenTelemetry(ObserverSuite):
+    @pytest.fixture
+    def observer(self) -> Iterator[Observer]:
+        with Sdk() as sdk:
+            yield OpenTelemetryObserver(tracer_provider=sdk.traces, meter_provider=sdk.meters)
+
+
+class TestPrometheus(ObserverSuite):
+    @pytest.fixture
+    def observer(self) -> Observer:
+        return PrometheusObserver(CollectorRegistry())

@@ -35,6 +35,9 @@ _BODIES = (b"", b"{}", "☃".encode(), bytes(range(256)), b"x" * 1_000_000)
 class SignerSuite:
     """What every signer promises; `signer` is given by the class of tests that inherits it.
 
+    It is for those that prove where a delivery comes from. One that adds other headers, such as
+    ``traceparent``, has nothing to sign.
+
     Example:
         >>> import pytest
         >>> from thornsdk import Delivery, Secret, Signer, hook_hmac

@@ -143,8 +143,7 @@ class DispatcherSuite:
         receipt = self._taken(dispatcher, site, *DELIVERING)
         site.finish([receipt])
         keeps(
-            len(good.seen) == 1,
-            f"a good subscriber beside three bad ones got {len(good.seen)} requests, not 1",
+            len(good.seen) == 1, f"beside three bad ones, the good one got {len(good.seen)} requests, not 1"
         )
         if receipt.state is ReceiptState.ENDED:
             told = receipt.outcomes

@@ -150,9 +150,8 @@ class SerializerSuite:
         """A serializer raises a SerializationError, with a path in the payload, for what it cannot write."""
         for payload in self._unwritable():
             write = partial(serializer.serialize, make_message(payload))
-            error = error_of(
-                SerializationError, write, f"a payload of `unwritable`, {_shape(payload)}, was written"
-            )
+            otherwise = f"a payload of `unwritable`, {_shape(payload)}, was written"
+            error = error_of(SerializationError, write, otherwise)
             path: object = error.path
             sound = isinstance(path, str) and path.startswith("$")
             keeps(sound, f"the path is {path!r}; it begins with $, such as $.items[0].price")

@@ -71,9 +71,7 @@ def check_receipt(receipt: object, dispatch: Dispatch, dispatcher: Dispatcher) -
         broken(f"it gave a {type(receipt).__name__}")
     message = dispatch.message
     keeps(receipt.message_id == message.id, "the receipt has the id of another message")
-    keeps(
-        receipt.event == message.event, f"the receipt has the event {receipt.event!r}, not {message.event!r}"
-    )
+    keeps(receipt.event == message.event, f"the receipt is of an event {receipt.event!r}")
     of = receipt.dispatcher
     keeps(of == dispatcher.name, f"the receipt is of {of!r}, and the dispatcher is {dispatcher.name!r}")
     known = (*DELIVERING, ReceiptState.DISABLED)

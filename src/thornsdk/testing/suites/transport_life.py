@@ -36,9 +36,7 @@ class LifePromises(TransportTests):
         side_by_side(_THREADS, send, self.patience)
         times = Counter(one.body for one in self.arrivals(far_side, _THREADS * _TIMES))
         sent = Counter(b"%d.%d" % (number, step) for number in range(_THREADS) for step in range(_TIMES))
-        keeps(
-            times == sent, f"{_THREADS * _TIMES} requests were sent, and {dict(times - sent)} came too often"
-        )
+        keeps(times == sent, f"of {_THREADS * _TIMES} requests, {dict(times - sent)} came too often")
 
     @promise
     def test_serves_several_streams(self, transport: Transport, far_side: FarSide) -> None:

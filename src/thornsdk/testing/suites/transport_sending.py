@@ -46,9 +46,7 @@ class SendingPromises(TransportTests):
         for url in filter(None, (far_side.url, far_side.nobody, far_side.silent)):
             scheme = URL.parse(url).scheme
             known = ", ".join(sorted(transport.schemes))
-            keeps(
-                scheme in transport.schemes, f"the far side has the scheme {scheme!r}, and it serves {known}"
-            )
+            keeps(scheme in transport.schemes, f"the far side has {scheme!r}, and it serves {known}")
 
     @promise
     def test_sends_the_exact_bytes(self, transport: Transport, far_side: FarSide) -> None:
@@ -60,9 +58,8 @@ class SendingPromises(TransportTests):
         came = [one.body for one in self.arrivals(far_side, len(bodies))]
         for body in bodies:
             shown = f"{body[:10]!r}, {len(body)} bytes long," if body else "an empty body"
-            keeps(
-                body in came, f"{shown} did not arrive as it was; there came {sorted(map(len, came))} bytes"
-            )
+            lengths = sorted(map(len, came))
+            keeps(body in came, f"{shown} did not arrive as it was; there came {lengths} bytes")
 
     @promise
     def test_sends_all_headers(self, transport: Transport, far_side: FarSide) -> None:

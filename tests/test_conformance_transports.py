@@ -1,15 +1,19 @@
 """The built-in transports keep what every transport promises; so does the one that keeps what it is given."""
 
+import socket
 import ssl
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 
 import pytest
 
 from conftest import OpenTransport
+from support.nats import Stream
 from thornsdk import Reason, Request, Response, Transport
 from thornsdk.errors import TransportError
 from thornsdk.testing import RecordingTransport
 from thornsdk.testing.suites import Arrived, FarSide, HttpFarSide, TransportSuite
+from thornsdk_plugins.nats import NatsTransport
 
 
 class TestHttp(TransportSuite):
@@ -71,3 +75,37 @@ class TestRecordingTransport(TransportSuite):
     @pytest.fixture
     def transport(self, far_side: Loft) -> Transport:
         return far_side.transport
+
+
+class Subjects:
+    """A subject of a stream, and servers that are not there, or say nothing."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self.url = stream.to()
+        self.nobody = stream.to(server="nobody")
+        self.silent = stream.to(server="silent")
+
+    def arrived(self) -> Sequence[Arrived]:
+        return [Arrived(body=one.body, headers=tuple(one.headers.items())) for one in self._stream.stored()]
+
+
+class TestNats(TransportSuite):
+    why_unguarded = "it connects only where the operator has said"
+
+    @pytest.fixture
+    def far_side(self, stream: Stream) -> FarSide:
+        return Subjects(stream)
+
+    @pytest.fixture
+    def transport(self, nats_url: str) -> Iterator[Transport]:
+        here = ("127.0.0.1", 0)
+        with socket.socket() as nobody, socket.create_server(here) as silent:
+            nobody.bind(here)
+            servers = {"events": nats_url, "nobody": at(nobody), "silent": at(silent)}
+            with closing(NatsTransport(servers=servers)) as transport:
+                yield transport
+
+
+def at(server: socket.socket) -> str:
+    return f"nats://127.0.0.1:{server.getsockname()[1]}"

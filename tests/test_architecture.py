@@ -29,6 +29,7 @@ FLOORS = {
     "settings": 3,
     "hookspecs": 3,
     "plugins": 4,
+    "installed": 4,
     "pipeline": 5,
     "logs": 5,
     "gates": 5,

@@ -1,4 +1,3 @@
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,53 +23,6 @@ def test_what_is_printed_is_one_line_that_steers_nothing(text: str) -> None:
 @given(st.text(alphabet=st.characters(categories=["L", "N", "P", "S"])))
 def test_what_is_harmless_is_printed_as_it_is(text: str) -> None:
     assert printable(text) == text
-
-
-def test_plugins_lists_every_stage_with_who_provides_it(run: Commands) -> None:
-    ran = run("plugins", "--json")
-    found = {(one["stage"], one["name"], one["plugin"]) for one in ran.json}
-    assert {
-        ("serializer", "json", "json"),
-        ("signer", "hook-hmac", "hook-hmac"),
-        ("transport", "urllib3", "urllib3"),
-        ("dispatcher", "default", "default"),
-        ("store", "sqlite", "sqlite"),
-    } <= found
-    assert all(one["distribution"].startswith("thornsdk ") and one["summary"] for one in ran.json)
-
-
-def test_plugins_are_a_table_for_people(run: Commands) -> None:
-    ran = run("plugins")
-    assert ran.out.splitlines()[1].split() == ["stage", "name", "summary", "plugin", "distribution"]
-    assert "Writes payloads as JSON." in ran.out
-
-
-def test_a_blocked_plugin_is_not_listed(run: Commands, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("THORN_PLUGINS_BLOCK", "sqlite")
-    assert "sqlite" not in [one["name"] for one in run("plugins", "--json").json]
-
-
-@pytest.fixture
-def lacking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A distribution whose plugin needs a package that is not installed."""
-    (tmp_path / "pigeon.py").write_text("import no_such_package\n")
-    info = tmp_path / "pigeon-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: pigeon\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[thornsdk]\npigeon = pigeon:Pigeon [air]\n")
-    monkeypatch.syspath_prepend(tmp_path)
-
-
-@pytest.mark.usefixtures("lacking")
-def test_what_cannot_be_imported_is_told_with_what_to_install(run: Commands) -> None:
-    told = (
-        "plugin 'pigeon' of pigeon 1.0 is unavailable (No module named 'no_such_package'): "
-        "pip install 'pigeon[air]'"
-    )
-    ran = run("plugins")
-    assert (ran.code, ran.err) == (0, f"{told}\n")
-    assert "pigeon" not in ran.out
-    assert [one["missing"] for one in run("plugins", "--json").json if one["missing"]] == [told]
 
 
 def by_name(run: Commands) -> dict[str, dict[str, Any]]:

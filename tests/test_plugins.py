@@ -1,13 +1,13 @@
 import sys
-from collections.abc import Callable, Iterable
-from importlib.metadata import EntryPoint, entry_points
+from collections.abc import Iterable
+from importlib.metadata import EntryPoint
 from pathlib import Path
-from textwrap import dedent
-from typing import cast
+from typing import Any, cast
 
 import pytest
 from attrs import define, frozen
 
+from support.distributions import PIGEON, Distributions
 from support.stages import CountingTransport
 from thornsdk import HookContext, Plugin, Provided, Settings, StageContext, Thorn, Transport
 from thornsdk.errors import (
@@ -21,8 +21,6 @@ from thornsdk.hookspecs import hookimpl  # A type checker would find what is wro
 from thornsdk.plugins import GROUP, PluginManager, Source
 from thornsdk.testing import FakeClock
 
-Install = Callable[..., None]
-
 
 def provided(name: str) -> Provided[Transport]:
     return Provided(name, lambda stage: CountingTransport(), "Counts.")
@@ -32,6 +30,15 @@ class PigeonPlugin(Plugin):
     @hookimpl
     def thornsdk_transports(self, context: HookContext) -> Iterable[Provided[Transport]]:
         return [provided("pigeon")]
+
+
+class Forgetful(Transport):
+    """Inherits what it forgot, and what may be inherited."""
+
+    schemes = frozenset({"pigeon"})
+
+
+FORGETFUL = Forgetful()  # type: ignore[abstract]  # who has no type checker makes it all the same
 
 
 class OwlPlugin(Plugin):
@@ -55,60 +62,24 @@ def stage_context(value: str = "pigeon") -> StageContext:
     return StageContext(name=value, value=value, settings=Settings(), clock=FakeClock())
 
 
-PIGEON = """
-    from thornsdk import Plugin, Provided, Transport, hookimpl
-
-    class Pigeon(Transport):
-        schemes = frozenset({"pigeon"})
-        user_agent = "pigeon/1"
-
-        def send(self, request):
-            raise NotImplementedError
-
-    class PigeonPlugin(Plugin):
-        @hookimpl
-        def thornsdk_transports(self, context):
-            return [Provided("pigeon", lambda stage: Pigeon(), "Sends by pigeon.")]
-"""
-
-
 @pytest.fixture
-def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
-    """Installs distributions, as pip would leave them, on a path of the test's own."""
-    monkeypatch.syspath_prepend(str(tmp_path))
-
-    def install_one(name: str, module: str, code: str, points: str, version: str = "1.0") -> None:
-        (tmp_path / f"{module}.py").write_text(dedent(code))
-        info = tmp_path / f"{name.replace('-', '_')}-{version}.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
-        (info / "entry_points.txt").write_text(f"[{GROUP}]\n{points}\n")
-        monkeypatch.delitem(sys.modules, module, raising=False)
-
-    return install_one
-
-
-def strangers(tmp_path: Path) -> list[EntryPoint]:
-    """The entry points of what `install` has installed."""
-    return [
-        one
-        for one in entry_points(group=GROUP)
-        if one.dist is not None and Path(str(one.dist.locate_file(""))) == tmp_path
-    ]
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Distributions:
+    """Installs distributions on a path of the test's own."""
+    return Distributions(tmp_path, monkeypatch)
 
 
 # What is installed
 
 
-def test_an_installed_plugin_is_loaded_and_builds_its_stage(install: Install, tmp_path: Path) -> None:
+def test_an_installed_plugin_is_loaded_and_builds_its_stage(install: Distributions) -> None:
     install("pigeon-post", "pigeon_post", PIGEON, "pigeon = pigeon_post:PigeonPlugin")
     manager = PluginManager("0.1")
-    manager.load(strangers(tmp_path))
+    manager.load(install.points())
     assert manager.loaded == (Source("pigeon", "pigeon-post 1.0"),)
     assert manager.transports().build(stage_context("pigeon")).schemes == {"pigeon"}
 
 
-def test_a_thorn_uses_what_is_installed(install: Install) -> None:
+def test_a_thorn_uses_what_is_installed(install: Distributions) -> None:
     install("pigeon-post", "pigeon_post", PIGEON, "pigeon = pigeon_post:PigeonPlugin")
     with Thorn(transport=["urllib3", "pigeon"]) as thorn:
         assert thorn.pipeline.by_scheme.keys() == {"http", "https", "pigeon"}
@@ -127,13 +98,11 @@ def test_the_built_in_plugins_come_in_by_the_same_door() -> None:
     assert {"opentelemetry", "prometheus"} <= manager.observers().offers.keys()
 
 
-def test_plugins_are_loaded_by_distribution_then_by_name_whatever_their_order(
-    install: Install, tmp_path: Path
-) -> None:
+def test_plugins_are_loaded_by_distribution_then_by_name_whatever_their_order(install: Distributions) -> None:
     empty = "from thornsdk import Plugin\nclass Two(Plugin): pass\n"
     install("bbb", "plugin_b", empty, "x = plugin_b:Two\na = plugin_b:Two")
     install("aaa", "plugin_a", empty, "z = plugin_a:Two")
-    points = strangers(tmp_path)
+    points = install.points()
     for given in (points, points[::-1]):
         manager = PluginManager("0.1")
         manager.load(given)
@@ -144,20 +113,18 @@ def test_plugins_are_loaded_by_distribution_then_by_name_whatever_their_order(
         ]
 
 
-def test_two_distributions_may_call_their_plugins_alike(install: Install, tmp_path: Path) -> None:
+def test_two_distributions_may_call_their_plugins_alike(install: Distributions) -> None:
     install("bird-post", "bird_post", PIGEON, "post = bird_post:PigeonPlugin")
     install("owl-post", "owl_post", PIGEON.replace('"pigeon"', '"owl"'), "post = owl_post:PigeonPlugin")
     manager = PluginManager("0.1")
-    manager.load(strangers(tmp_path))
+    manager.load(install.points())
     assert list(manager.transports().offers) == ["pigeon", "owl"]
 
 
-def test_a_plugin_that_fails_names_itself_its_distribution_and_its_version(
-    install: Install, tmp_path: Path
-) -> None:
+def test_a_plugin_that_fails_names_itself_its_distribution_and_its_version(install: Distributions) -> None:
     install("broken-post", "broken_post", "1 / 0", "broken = broken_post:Plugin", version="2.3")
     with pytest.raises(PluginLoadError) as caught:
-        PluginManager("0.1").load(strangers(tmp_path))
+        PluginManager("0.1").load(install.points())
     assert str(caught.value) == (
         "plugin 'broken' of broken-post 2.3 cannot be loaded: ZeroDivisionError: division by zero. "
         "Mend or remove it, or leave it out with THORN_PLUGINS_BLOCK=broken"
@@ -165,10 +132,10 @@ def test_a_plugin_that_fails_names_itself_its_distribution_and_its_version(
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
 
 
-def test_a_plugin_whose_class_is_not_there_fails_to_load(install: Install, tmp_path: Path) -> None:
+def test_a_plugin_whose_class_is_not_there_fails_to_load(install: Distributions) -> None:
     install("half-post", "half_post", "", "half = half_post:Nothing")
     with pytest.raises(PluginLoadError, match=r"'half' of half-post 1\.0 .*has no attribute 'Nothing'"):
-        PluginManager("0.1").load(strangers(tmp_path))
+        PluginManager("0.1").load(install.points())
 
 
 def test_an_entry_point_without_a_distribution_says_so() -> None:
@@ -183,23 +150,21 @@ def test_an_entry_point_without_a_distribution_says_so() -> None:
 NEEDY = "import a_package_that_nobody_has\n"
 
 
-def test_a_missing_import_harms_nobody_who_does_not_ask_for_the_plugin(
-    install: Install, tmp_path: Path
-) -> None:
+def test_a_missing_import_harms_nobody_who_does_not_ask_for_the_plugin(install: Distributions) -> None:
     install("needy-post", "needy_post", NEEDY, "needy = needy_post:Plugin [birds]")
     install("pigeon-post", "pigeon_post", PIGEON, "pigeon = pigeon_post:PigeonPlugin")
     manager = PluginManager("0.1")
-    manager.load(strangers(tmp_path))
+    manager.load(install.points())
     assert list(manager.missing) == ["needy"]
     assert manager.transports().build(stage_context("pigeon")).user_agent == "pigeon/1"
 
 
 def test_a_missing_import_is_told_with_what_to_install_to_whoever_asks_for_the_plugin(
-    install: Install, tmp_path: Path
+    install: Distributions,
 ) -> None:
     install("needy-post", "needy_post", NEEDY, "needy = needy_post:Plugin [birds]")
     manager = PluginManager("0.1")
-    manager.load(strangers(tmp_path))
+    manager.load(install.points())
     with pytest.raises(StageUnavailableError) as caught:
         manager.transports().build(stage_context("needy"))
     assert str(caught.value) == (
@@ -209,11 +174,11 @@ def test_a_missing_import_is_told_with_what_to_install_to_whoever_asks_for_the_p
 
 
 def test_a_missing_import_is_told_where_a_name_is_unknown_for_it_may_be_the_cause(
-    install: Install, tmp_path: Path
+    install: Distributions,
 ) -> None:
     install("needy-post", "needy_post", NEEDY, "needy = needy_post:Plugin")
     manager = PluginManager("0.1")
-    manager.load(strangers(tmp_path))
+    manager.load(install.points())
     with pytest.raises(UnknownStageError) as caught:
         manager.transports().build(stage_context("swallow"))
     assert str(caught.value) == (
@@ -262,6 +227,7 @@ def test_a_factory_that_refuses_its_settings_says_so_in_its_own_words() -> None:
             "a Settings, which is no Transport: it has no schemes, user_agent, send, send_many, close",
         ),
         (CountingTransport, "the class CountingTransport; an object of it is wanted"),
+        (FORGETFUL, "a Forgetful, which is no Transport: it has no user_agent, send"),
     ],
 )
 def test_a_factory_that_makes_something_else_is_told_with_its_plugin(made: object, told: str) -> None:
@@ -291,18 +257,29 @@ def test_a_name_that_two_provide_is_an_error_that_names_both_and_says_how_to_cho
     )
 
 
+def test_a_name_that_one_plugin_provides_twice_is_told_as_its_own_fault() -> None:
+    class Twice(Plugin):
+        @hookimpl
+        def thornsdk_transports(self, context: HookContext) -> Iterable[Provided[Transport]]:
+            return [provided("pigeon"), provided("pigeon")]
+
+    with pytest.raises(PluginLoadError) as caught:
+        manager_of(Twice()).transports()
+    assert caught.value.problem == "it provides the transport 'pigeon' twice"
+
+
 def test_where_clashing_plugins_are_called_alike_the_choice_names_the_distributions(
-    install: Install, tmp_path: Path
+    install: Distributions,
 ) -> None:
     install("bird-post", "bird_post", PIGEON, "pigeon = bird_post:PigeonPlugin")
     install("dove-post", "dove_post", PIGEON, "pigeon = dove_post:PigeonPlugin")
     clashing = PluginManager("0.1")
-    clashing.load(strangers(tmp_path))
+    clashing.load(install.points())
     with pytest.raises(PluginClashError) as caught:
         clashing.transports()
     assert caught.value.choices == ("bird-post:pigeon", "dove-post:pigeon")
     chosen = PluginManager("0.1", frozenset({caught.value.choices[0]}))
-    chosen.load(strangers(tmp_path))
+    chosen.load(install.points())
     assert chosen.transports().offers["pigeon"].source.distribution == "dove-post 1.0"
 
 
@@ -311,10 +288,10 @@ def test_a_clash_elsewhere_harms_nobody_who_asks_for_another_kind_of_stage() -> 
     assert manager.signers().offers == {}
 
 
-def test_a_blocked_plugin_is_not_even_imported(install: Install, tmp_path: Path) -> None:
+def test_a_blocked_plugin_is_not_even_imported(install: Distributions) -> None:
     install("broken-post", "broken_post", "1 / 0", "broken = broken_post:Plugin")
     manager = PluginManager("0.1", frozenset({"broken"}))
-    manager.load(strangers(tmp_path))
+    manager.load(install.points())
     assert manager.loaded == ()
     assert "broken_post" not in sys.modules
 
@@ -473,6 +450,17 @@ def test_a_hook_that_gives_something_else_than_provided_is_refused() -> None:
     )
 
 
+def test_a_hook_that_gives_one_provided_without_a_list_is_refused() -> None:
+    class Single:
+        @hookimpl
+        def thornsdk_transports(self, context: HookContext) -> Provided[Transport]:
+            return provided("pigeon")
+
+    with pytest.raises(PluginLoadError) as caught:
+        manager_of(Single()).transports()
+    assert caught.value.problem == "thornsdk_transports gave a Provided; it takes a list of Provided"
+
+
 def test_a_hook_that_gives_nothing_provides_nothing() -> None:
     class Silent:
         @hookimpl
@@ -511,6 +499,13 @@ def test_a_hook_is_told_the_version_that_asks() -> None:
 def test_a_provided_stage_needs_a_name() -> None:
     with pytest.raises(ValueError, match="name"):
         provided("")
+
+
+@pytest.mark.parametrize("wrong", [(["pigeon"], "Sends."), ("pigeon", None)])
+def test_what_is_said_of_a_provided_stage_is_text(wrong: tuple[Any, Any]) -> None:
+    name, summary = wrong
+    with pytest.raises(TypeError, match="must be <class 'str'>"):
+        Provided(name, lambda stage: CountingTransport(), summary)
 
 
 # Whose it is

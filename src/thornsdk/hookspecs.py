@@ -108,10 +108,10 @@ class Provided(Generic[Stage_co]):
             ``thornsdk[celery]``; empty where nothing can be missing.
     """
 
-    name: str = field(validator=validators.min_len(1))
-    factory: Callable[[StageContext], Stage_co]
-    summary: str
-    extra: str = ""
+    name: str = field(validator=validators.and_(validators.instance_of(str), validators.min_len(1)))
+    factory: Callable[[StageContext], Stage_co] = field(validator=validators.is_callable())
+    summary: str = field(validator=validators.instance_of(str))
+    extra: str = field(default="", validator=validators.instance_of(str))
 
 
 class Plugin:

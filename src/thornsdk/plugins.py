@@ -31,6 +31,16 @@ if TYPE_CHECKING:
 GROUP = "thornsdk"
 HOOK_PREFIX = "thornsdk_"
 
+KINDS: Mapping[str, type] = {
+    "serializer": Serializer,
+    "signer": Signer,
+    "transport": Transport,
+    "dispatcher": Dispatcher,
+    "store": Store,
+    "observer": Observer,
+}
+"""The kinds of stages, and what a stage of each has to be."""
+
 S = TypeVar("S")
 
 
@@ -158,9 +168,9 @@ class PluginManager:
             PluginLoadError: If a plugin cannot be loaded. One whose package is missing is remembered
                 instead, and told when somebody asks for it.
         """
-        found = _installed() if points is None else points
-        for point in sorted(found, key=lambda one: (_distribution(one), one.name)):
-            source = Source(point.name, _distribution(point))
+        found = installed_points() if points is None else points
+        for point in sorted(found, key=lambda one: (distribution_of(one), one.name)):
+            source = Source(point.name, distribution_of(point))
             if not self._blocked(source):
                 self._load_one(point, source)
 
@@ -194,14 +204,16 @@ class PluginManager:
 
     def catalogues(self) -> "tuple[Catalogue[object], ...]":
         """What plugins provide, of each kind."""
-        return (
-            self._catalogue("serializer", Serializer),
-            self._catalogue("signer", Signer),
-            self._catalogue("transport", Transport),
-            self._catalogue("dispatcher", Dispatcher),
-            self._catalogue("store", Store),
-            self._catalogue("observer", Observer),
-        )
+        return tuple(map(self.catalogue, KINDS))
+
+    def catalogue(self, kind: str) -> "Catalogue[object]":
+        """What plugins provide, of one of the `KINDS`.
+
+        Raises:
+            PluginLoadError: If a hook raises, or gives something else than it should.
+            PluginClashError: If two plugins provide the same name.
+        """
+        return self._catalogue(kind, KINDS[kind])
 
     def serializers(self) -> Catalogue[Serializer]:
         """The serializers that plugins provide."""
@@ -248,27 +260,37 @@ class PluginManager:
                 _check_provided(provided, one.source, stage)
                 offer = Offer(cast("Provided[S]", provided), one.source)
                 if (first := offers.get(offer.provided.name)) is not None:
-                    raise _clash(stage, offer.provided.name, first.source, one.source)
+                    raise clash(stage, offer.provided.name, first.source, one.source)
                 offers[offer.provided.name] = offer
         return Catalogue(stage, protocol, offers, self._missing)
 
     def _ask(self, one: LoadedPlugin, hook: str) -> list[object]:
         try:
-            results: list[Iterable[object]] = getattr(one.hooks, hook)(context=self._context)
-            return [provided for result in results for provided in result]
+            results: list[object] = getattr(one.hooks, hook)(context=self._context)
+            return [provided for result in results for provided in _listed(result, one.source, hook)]
+        except PluginLoadError:
+            raise
         except Exception as exc:
             problem = f"{hook} raised {type(exc).__qualname__}: {exc}"
             raise PluginLoadError(one.source.plugin, one.source.distribution, problem) from exc
 
 
-def _installed() -> "Iterable[EntryPoint]":
+def _listed(result: object, source: Source, hook: str) -> Iterable[object]:
+    if not isinstance(result, Iterable):
+        raise _not_provided(result, source, hook)
+    return result
+
+
+def installed_points() -> "Iterable[EntryPoint]":
+    """Gives the entry points of all plugins that are installed."""
     # It costs a third of what thornsdk itself costs to import.
     from importlib.metadata import entry_points
 
     return entry_points(group=GROUP)
 
 
-def _distribution(point: "EntryPoint") -> str:
+def distribution_of(point: "EntryPoint") -> str:
+    """Gives the distribution that brings an entry point, with its version."""
     return f"{point.dist.name} {point.dist.version}" if point.dist is not None else "an unknown distribution"
 
 
@@ -277,7 +299,10 @@ def _install(point: "EntryPoint") -> str:
     return f"pip install {wanted!r}" if wanted else "install what is missing"
 
 
-def _clash(stage: str, name: str, first: Source, second: Source) -> PluginError:
+def clash(stage: str, name: str, first: Source, second: Source) -> PluginError:
+    """Gives the error that a name is when two plugins, or one plugin twice, provide it."""
+    if first == second:
+        return PluginLoadError(first.plugin, first.distribution, f"it provides the {stage} {name!r} twice")
     alike = first.plugin == second.plugin
     choices = (first.qualified, second.qualified) if alike else (first.plugin, second.plugin)
     return PluginClashError(stage, name, str(first), str(second), choices)
@@ -306,5 +331,9 @@ def _check_hooks(plugin: object, source: Source) -> None:
 
 def _check_provided(provided: object, source: Source, stage: str) -> None:
     if not isinstance(provided, Provided):
-        problem = f"{HOOK_PREFIX}{stage}s gave a {type(provided).__qualname__}; it takes a list of Provided"
-        raise PluginLoadError(source.plugin, source.distribution, problem)
+        raise _not_provided(provided, source, f"{HOOK_PREFIX}{stage}s")
+
+
+def _not_provided(given: object, source: Source, hook: str) -> PluginLoadError:
+    problem = f"{hook} gave a {type(given).__qualname__}; it takes a list of Provided"
+    return PluginLoadError(source.plugin, source.distribution, problem)

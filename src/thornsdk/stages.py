@@ -10,6 +10,7 @@ A class need not inherit from these, but a transport that does gets `Transport.s
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
+from inspect import getattr_static
 from typing import Protocol, runtime_checkable
 from uuid import UUID
 
@@ -486,8 +487,14 @@ class SubscriptionObserver(Protocol):
         ...
 
 
+LEFT_TO_THE_PROTOCOL = frozenset({"send_many", "dispatch_many", "close"})
+"""The members that a class may inherit from its protocol; the others do nothing there, and give None."""
+
+
 def what_is_wrong_with(stage: object, protocol: type) -> str:
     """Says why something cannot stand where a stage is wanted.
+
+    A class that inherits from a protocol has all of its members; those that it forgot count as missing.
 
     Args:
         stage: What was given.
@@ -498,8 +505,15 @@ def what_is_wrong_with(stage: object, protocol: type) -> str:
     """
     if isinstance(stage, type):
         return f"the class {stage.__qualname__}; an object of it is wanted"
-    if isinstance(stage, protocol):
-        return ""
     members = (name for name in vars(protocol) if not name.startswith("_"))
-    missing = ", ".join(name for name in members if not hasattr(stage, name))
+    missing = ", ".join(name for name in members if not _has_own(stage, name, protocol))
+    if not missing:
+        return ""
     return f"a {type(stage).__qualname__}, which is no {protocol.__name__}: it has no {missing}"
+
+
+def _has_own(stage: object, name: str, protocol: type) -> bool:
+    """Tells whether a stage has a member, one of its own unless its protocol's does something."""
+    if name in LEFT_TO_THE_PROTOCOL:
+        return hasattr(stage, name)
+    return hasattr(stage, name) and getattr_static(stage, name) is not vars(protocol)[name]

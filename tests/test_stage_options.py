@@ -1,10 +1,12 @@
 import json
+from pathlib import Path
 
 import pytest
 from attrs import field, frozen
 
+from support.distributions import Distributions
 from thornsdk import HookContext, Plugin, Provided, Settings, StageContext, Thorn, Transport, hookimpl
-from thornsdk.errors import InvalidValue, SettingError
+from thornsdk.errors import InvalidValue, SettingError, StageUnavailableError
 from thornsdk.testing import FakeClock, RecordingTransport
 
 
@@ -83,6 +85,15 @@ def test_options_for_a_stage_that_nobody_provides_are_refused() -> None:
         SettingError, match=r"THORN_OPTIONS\['pigoen'\] is for no stage that there is; it tak"
     ):
         Thorn(plugins=[PigeonPlugin()], options={"pigoen": {"loft": "berlin"}})
+
+
+def test_options_of_a_plugin_that_lacks_a_package_are_told_as_such(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install = Distributions(tmp_path, monkeypatch)
+    install("pigeon-post", "pigeon_post", "import no_such_package", "pigeon = pigeon_post:Plugin [air]")
+    with pytest.raises(StageUnavailableError, match=r"pip install 'pigeon-post\[air\]'"):
+        Thorn(transport=["urllib3", "pigeon"], options={"pigeon": {"loft": "berlin"}})
 
 
 @pytest.mark.parametrize("value", ["{", '{"pigeon": 1}', '["pigeon"]', {"": {}}])

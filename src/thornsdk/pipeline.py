@@ -173,6 +173,8 @@ def _check_options(settings: Settings, plugins: PluginManager) -> None:
         return  # Most give none, and all hooks would run once more.
     known = {name for catalogue in plugins.catalogues() for name in catalogue.offers}
     for name in settings.options:
+        if name in plugins.missing:
+            raise plugins.missing[name]
         if name not in known:
             raise SettingError(
                 f"THORN_OPTIONS[{name!r}]", "for no stage that there is", f"one of {', '.join(sorted(known))}"

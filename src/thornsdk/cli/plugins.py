@@ -11,6 +11,7 @@ from thornsdk import VERSION, Settings
 from thornsdk.cli import show
 from thornsdk.cli.options import json_option
 from thornsdk.cli.plugins_check import check
+from thornsdk.cli.plugins_new import new
 from thornsdk.errors import StageUnavailableError
 from thornsdk.installed import Clashes, InstalledPlugin, Trouble, find_clashes, find_installed
 from thornsdk.plugins import KINDS
@@ -58,7 +59,7 @@ class _Listed:
 @json_option
 @click.pass_context
 def plugins(ctx: click.Context, *, as_json: bool) -> None:
-    """List the stages and the plugins that provide them, or check a plugin."""
+    """List the stages and the plugins that provide them, or make or check a plugin."""
     if ctx.invoked_subcommand is not None:
         return
     found = find_installed(VERSION, Settings.from_environ().plugins_block)
@@ -77,6 +78,7 @@ def plugins(ctx: click.Context, *, as_json: bool) -> None:
         show.note("`thornsdk plugins check` says what to do")
 
 
+plugins.add_command(new)
 plugins.add_command(check)
 
 

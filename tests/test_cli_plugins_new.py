@@ -1,0 +1,146 @@
+import ast
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from support.commands import Commands
+from thornsdk.cli import scaffold
+from thornsdk.cli.problems import Failure
+from thornsdk.plugins import KINDS
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder, in which the commands run."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def contents(folder: Path) -> list[str]:
+    return sorted(str(one.relative_to(folder)) for one in folder.rglob("*") if one.is_file())
+
+
+def test_it_makes_a_distribution_and_says_what_is_next(run: Commands, here: Path) -> None:
+    ran = run("plugins", "new", "homing-pigeon", "--stage", "transport")
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out == (
+        "made thornsdk-homing-pigeon, with the transport 'homing-pigeon'. Next:\n"
+        "  cd thornsdk-homing-pigeon\n"
+        "  python3 -m venv .venv\n"
+        "  . .venv/bin/activate\n"
+        "  pip install -e '.[test]'\n"
+        "  pytest\n"
+        "  mypy\n"
+        "  thornsdk plugins check homing-pigeon\n"
+    )
+    assert contents(here / "thornsdk-homing-pigeon") == [
+        ".github/workflows/test.yml",
+        ".gitignore",
+        "README.md",
+        "pyproject.toml",
+        "src/thornsdk_homing_pigeon/__init__.py",
+        "src/thornsdk_homing_pigeon/py.typed",
+        "src/thornsdk_homing_pigeon/transport.py",
+        "tests/far_side.py",
+        "tests/test_thornsdk_homing_pigeon.py",
+    ]
+
+
+def test_its_names_follow_from_one(run: Commands, here: Path) -> None:
+    run("plugins", "new", "homing-pigeon", "--stage", "signer")
+    project = tomllib.loads((here / "thornsdk-homing-pigeon" / "pyproject.toml").read_text())["project"]
+    assert project["name"] == "thornsdk-homing-pigeon"
+    assert project["dependencies"] == ["thornsdk>=0.1"]
+    assert project["entry-points"]["thornsdk"] == {
+        "homing-pigeon": "thornsdk_homing_pigeon:HomingPigeonPlugin"
+    }
+
+
+def test_the_name_of_the_distribution_will_do_too(run: Commands) -> None:
+    (made,) = run("plugins", "new", "thornsdk-pigeon", "--stage", "store", "--json").json
+    assert (made["name"], made["distribution"]) == ("pigeon", "thornsdk-pigeon")
+
+
+def test_machines_get_one_object(run: Commands, here: Path) -> None:
+    (made,) = run("plugins", "new", "pigeon", "--stage", "observer", "--folder", "my birds", "--json").json
+    assert made["files"] == contents(here / "my birds")
+    assert made["next"][0] == "cd 'my birds'"
+    assert {key: made[key] for key in ("stage", "name", "distribution", "module", "folder")} == {
+        "stage": "observer",
+        "name": "pigeon",
+        "distribution": "thornsdk-pigeon",
+        "module": "thornsdk_pigeon",
+        "folder": "my birds",
+    }
+
+
+@pytest.mark.parametrize("name", ["x", "class", "pigeon-2", "a" * 24])
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_is_left_of_the_templates(run: Commands, here: Path, kind: str, name: str) -> None:
+    run("plugins", "new", name, "--stage", kind, "--folder", "made")
+    for path in contents(here / "made"):
+        text = (here / "made" / path).read_text()
+        assert not re.search(r"MODULE|\$\w|\$\{\w|template", path + text.replace("$ ", "").replace("${{", ""))
+        if path.endswith(".py"):
+            ast.parse(text)
+
+
+@pytest.mark.parametrize("name", ["", "Pigeon", "homing_pigeon", "a--b", "2-pigeons", "a" * 25, "ä"])
+def test_what_cannot_be_a_name_is_refused(run: Commands, here: Path, name: str) -> None:
+    ran = run("plugins", "new", name, "--stage", "transport")
+    told = (
+        f"error: {name!r} cannot be the name of a plugin; take lower case letters and digits, with '-' "
+        "between words, such as homing-pigeon: 24 characters at most, a letter first\n"
+    )
+    assert (ran.code, ran.out, ran.err) == (2, "", told)
+    assert list(here.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("urllib3", r"the name 'urllib3' is taken by the transport of plugin 'urllib3' of thornsdk \S+;"),
+        ("json", r"the name 'json' is taken by the serializer of plugin 'json' of thornsdk \S+;"),
+        ("https", r"the name 'https' is taken by a URL scheme of the web;"),
+        (
+            "plugins",
+            r"'plugins' would be imported as thornsdk_plugins, and a module of that name is in",
+        ),
+    ],
+)
+def test_a_name_that_is_taken_is_refused(run: Commands, here: Path, name: str, told: str) -> None:
+    ran = run("plugins", "new", name, "--stage", "transport")
+    assert (ran.code, ran.out) == (2, "")
+    assert re.match(f"error: {told}", ran.err)
+    assert list(here.iterdir()) == []
+
+
+def test_a_folder_that_is_there_is_left_as_it_is(run: Commands, here: Path) -> None:
+    (here / "thornsdk-pigeon").mkdir()
+    ran = run("plugins", "new", "pigeon", "--stage", "transport")
+    told = "error: thornsdk-pigeon is there already; give another --folder, or remove it\n"
+    assert (ran.code, ran.out, ran.err) == (2, "", told)
+    assert contents(here) == []
+
+
+def test_a_folder_that_cannot_be_made_is_exit_code_1(run: Commands, here: Path) -> None:
+    ran = run("plugins", "new", "pigeon", "--stage", "transport", "--folder", "no/where")
+    told = "error: no/where cannot be made: No such file or directory\n"
+    assert (ran.code, ran.out, ran.err) == (1, "", told)
+
+
+def test_on_an_error_nothing_is_half_written(here: Path) -> None:
+    texts = {"README.md": "well", "README.md/more": "a file is no folder"}
+    with pytest.raises(Failure, match="made cannot be made: "):
+        scaffold.write(texts, here / "made")
+    assert list(here.iterdir()) == []
+
+
+def test_a_stage_of_no_kind_is_refused(run: Commands) -> None:
+    ran = run("plugins", "new", "pigeon", "--stage", "carrier")
+    assert ran.code == 2
+    assert "'carrier' is not one of 'serializer', 'signer', 'transport', 'dispatcher', 'store'" in ran.err

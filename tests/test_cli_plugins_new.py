@@ -1,12 +1,15 @@
 import ast
+import json
 import re
 import tomllib
+from importlib.metadata import Distribution
 from pathlib import Path
 
 import pytest
 
 from support.commands import Commands
 from thornsdk.cli import scaffold
+from thornsdk.cli.plugins_new import origin_of
 from thornsdk.cli.problems import Failure
 from thornsdk.plugins import KINDS
 
@@ -24,10 +27,15 @@ def contents(folder: Path) -> list[str]:
     return sorted(str(one.relative_to(folder)) for one in folder.rglob("*") if one.is_file())
 
 
+def without_origin(told: str) -> str:
+    """Leaves out where thornsdk itself comes from: that depends on how it was installed for the tests."""
+    return re.sub(r" 'thornsdk @ [^']*'", "", told)
+
+
 def test_it_makes_a_distribution_and_says_what_is_next(run: Commands, here: Path) -> None:
     ran = run("plugins", "new", "homing-pigeon", "--stage", "transport")
     assert (ran.code, ran.err) == (0, "")
-    assert ran.out == (
+    assert without_origin(ran.out) == (
         "made thornsdk-homing-pigeon, with the transport 'homing-pigeon'. Next:\n"
         "  cd thornsdk-homing-pigeon\n"
         "  python3 -m venv .venv\n"
@@ -138,6 +146,26 @@ def test_on_an_error_nothing_is_half_written(here: Path) -> None:
     with pytest.raises(Failure, match="made cannot be made: "):
         scaffold.write(texts, here / "made")
     assert list(here.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("told", "wanted"),
+    [
+        (None, []),
+        ({"url": "file:///home/me/thornsdk", "dir_info": {}}, ["thornsdk @ file:///home/me/thornsdk"]),
+        (
+            {"url": "https://example.com/thornsdk", "vcs_info": {"vcs": "git", "commit_id": "0a1b"}},
+            ["thornsdk @ git+https://example.com/thornsdk@0a1b"],
+        ),
+    ],
+)
+def test_where_no_index_has_thornsdk_pip_is_told_where_it_was_installed_from(
+    tmp_path: Path, told: object, wanted: list[str]
+) -> None:
+    (tmp_path / "METADATA").write_text("Metadata-Version: 2.1\nName: thornsdk\nVersion: 0.1\n")
+    if told:
+        (tmp_path / "direct_url.json").write_text(json.dumps(told))
+    assert origin_of(Distribution.at(tmp_path)) == wanted
 
 
 def test_a_stage_of_no_kind_is_refused(run: Commands) -> None:

@@ -1,6 +1,8 @@
 """The command ``plugins new``."""
 
+import json
 import shlex
+from importlib.metadata import Distribution, distribution
 from pathlib import Path
 
 import click
@@ -59,15 +61,29 @@ def _check_free(names: Names) -> None:
 
 
 def _next_steps(names: Names, folder: Path) -> list[str]:
+    wanted = ["-e", ".[test]", *origin_of(distribution("thornsdk"))]
     return [
         f"cd {shlex.quote(str(folder))}",
         "python3 -m venv .venv",
         ". .venv/bin/activate",
-        "pip install -e '.[test]'",
+        f"pip install {shlex.join(wanted)}",
         "pytest",
         "mypy",
         f"thornsdk plugins check {names.name}",
     ]
+
+
+def origin_of(one: Distribution) -> list[str]:
+    """Gives what pip has to be told to find a distribution again that no index has.
+
+    Where it was installed from elsewhere, such as a clone, its direct_url.json says so (PEP 610).
+    """
+    origin = json.loads(one.read_text("direct_url.json") or "{}")
+    if not origin:
+        return []
+    vcs = origin.get("vcs_info")
+    url = f"{vcs['vcs']}+{origin['url']}@{vcs['commit_id']}" if vcs else origin["url"]
+    return [f"{one.name} @ {url}"]
 
 
 def _fields(names: Names, folder: Path, paths: list[str]) -> dict[str, object]:

@@ -246,6 +246,13 @@ def test_the_built_in_stages_of_a_hook_are_named_in_its_section(hook: str, open_
     assert sorted(re.findall(r"`([\w-]+)`", named)) == sorted(offers)
 
 
+def test_the_readme_names_every_built_in_stage(open_thorn: OpenThorn) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for catalogue in open_thorn().plugins.catalogues():
+        (row,) = re.findall(rf"^\| {catalogue.stage} \| (.*) \|$", readme, re.MULTILINE)
+        assert sorted(re.findall(r"`([\w-]+)`", row)) == sorted(catalogue.offers)
+
+
 def test_every_command_has_a_section_with_its_options() -> None:
     click = pytest.importorskip("click")
     from thornsdk.cli.app import cli

@@ -2,7 +2,7 @@
 
 import ssl
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from ipaddress import ip_address
 from pathlib import Path
@@ -21,6 +21,7 @@ from support.brokers import (
 )
 from support.commands import Commands, store_url
 from support.nats import Stream, nats_for_tests, open_stream
+from support.queues import Queues
 from support.tls import NAME
 from support.transports import each_kind, make_transport
 from support.wire import Listener
@@ -28,11 +29,13 @@ from thornsdk import Store, Thorn, Transport
 from thornsdk.testing import Authority, Endpoint, reaching
 from thornsdk.testing.fixtures import OpenEndpoint
 from thornsdk_plugins.memory import MemoryStore
+from thornsdk_plugins.queue import QueueTransport
 from thornsdk_plugins.sqlite import SqliteStore
 
 OpenThorn = Callable[..., Thorn]
 OpenTransport = Callable[..., Transport]
 Listen = Callable[..., Listener]
+OpenQueue = Callable[..., QueueTransport]
 
 
 @pytest.fixture(autouse=True)
@@ -167,6 +170,35 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Says which brokers were tested, where some were."""
     if TESTED:
         terminalreporter.write_line(told())
+
+
+@pytest.fixture(params=["redis", "rabbitmq"])
+def queues(request: pytest.FixtureRequest) -> Iterator[Queues]:
+    """The queues of each broker in turn; there is one called ``orders``."""
+    with Queues(request.getfixturevalue("redis_url" if request.param == "redis" else "amqp_url")) as queues:
+        queues.declare("orders")
+        yield queues
+
+
+@pytest.fixture
+def rabbit(amqp_url: str) -> Iterator[Queues]:
+    """The queues of a RabbitMQ."""
+    with Queues(amqp_url) as queues:
+        yield queues
+
+
+@pytest.fixture
+def open_queue() -> Iterator[OpenQueue]:
+    """Makes transports with a broker called ``events``, and others; they close with the test."""
+    made: list[QueueTransport] = []
+
+    def open_one(broker: str, others: Mapping[str, str] | None = None, **options: Any) -> QueueTransport:
+        made.append(QueueTransport({"events": broker, **(others or {})}, **options))
+        return made[-1]
+
+    yield open_one
+    for one in made:
+        one.close()
 
 
 @pytest.fixture(params=["memory", "sqlite"])

@@ -63,8 +63,8 @@ ABOVE_NEEDS_AT_MOST = {"receive": 2}
 
 OPEN_MODULES = {"thornsdk.errors", "thornsdk.typing", "thornsdk.receive", "thornsdk.testing"}
 HEAVY = {
-    *("urllib3", "celery", "click", "cryptography", "nats", "opentelemetry", "prometheus_client", "rich"),
-    "thornsdk_plugins",
+    *("urllib3", "celery", "click", "cryptography", "kombu", "nats", "opentelemetry", "prometheus_client"),
+    *("rich", "thornsdk_plugins"),
 }
 
 

@@ -7,7 +7,7 @@ class Reason(StrEnum):
     """Why an attempt ended as it did."""
 
     ACCEPTED = "accepted"
-    """The subscriber answered 2xx."""
+    """The subscriber answered 2xx; that a broker has the message counts as 202."""
 
     STATUS = "status"
     """The subscriber answered with a status that is neither 2xx, 3xx nor 410."""
@@ -50,7 +50,7 @@ class Reason(StrEnum):
     ADDRESS_FORBIDDEN = "address_forbidden"
     """The host has no address that policy allows, or is none of the names that are configured."""
     SCHEME_FORBIDDEN = "scheme_forbidden"
-    """Policy does not allow the URL's scheme, or no transport serves it."""
+    """Policy does not allow the URL's scheme, no transport serves it, or the broker has another."""
     PORT_FORBIDDEN = "port_forbidden"
     """Policy does not allow the URL's port."""
     RECIPIENT_REFUSED = "recipient_refused"

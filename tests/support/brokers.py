@@ -71,10 +71,15 @@ def take_all(url: str, *queues: str) -> list[Queued]:
     return taken
 
 
-def _take(channel: Any, queue: str) -> Iterator[Queued]:
+def messages(channel: Any, queue: str) -> Iterator[Any]:
+    """Takes the messages out of a queue, as kombu gives them to consumers."""
     while (message := channel.basic_get(queue, no_ack=True)) is not None:
         # The client of AMQP gives a message of its own.
-        taken = channel.message_to_python(message) if isinstance(message, AmqpMessage) else message
+        yield channel.message_to_python(message) if isinstance(message, AmqpMessage) else message
+
+
+def _take(channel: Any, queue: str) -> Iterator[Queued]:
+    for taken in messages(channel, queue):
         raw = taken.body if isinstance(taken.body, bytes) else taken.body.encode()
         (document,), _, _ = taken.decode()
         yield Queued(queue, taken.headers, document, raw)

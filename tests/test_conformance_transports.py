@@ -9,11 +9,13 @@ import pytest
 
 from conftest import OpenTransport
 from support.nats import Stream
+from support.queues import Queues
 from thornsdk import Reason, Request, Response, Transport
 from thornsdk.errors import TransportError
 from thornsdk.testing import RecordingTransport
 from thornsdk.testing.suites import Arrived, FarSide, HttpFarSide, TransportSuite
 from thornsdk_plugins.nats import NatsTransport
+from thornsdk_plugins.queue import QueueTransport
 
 
 class TestHttp(TransportSuite):
@@ -107,5 +109,41 @@ class TestNats(TransportSuite):
                 yield transport
 
 
-def at(server: socket.socket) -> str:
-    return f"nats://127.0.0.1:{server.getsockname()[1]}"
+class Consumer:
+    """A queue with a consumer that keeps what it takes, and brokers that are not there, or say nothing."""
+
+    def __init__(self, queues: Queues) -> None:
+        self._queues = queues
+        self._taken: list[Arrived] = []
+        self.url = f"{queues.scheme}://events/orders"
+        self.nobody = f"{queues.scheme}://nobody/orders"
+        self.silent = f"{queues.scheme}://silent/orders"
+
+    def arrived(self) -> Sequence[Arrived]:
+        new = self._queues.take("orders")
+        # An empty body, py-amqp gives as text.
+        self._taken += [Arrived(body=one.body or b"", headers=tuple(one.headers.items())) for one in new]
+        return self._taken
+
+
+class TestQueue(TransportSuite):
+    """With each of the brokers."""
+
+    why_unguarded = "it connects only where the operator has said"
+
+    @pytest.fixture
+    def far_side(self, queues: Queues) -> FarSide:
+        return Consumer(queues)
+
+    @pytest.fixture
+    def transport(self, queues: Queues) -> Iterator[Transport]:
+        here = ("127.0.0.1", 0)
+        with socket.socket() as nobody, socket.create_server(here) as silent:
+            nobody.bind(here)
+            brokers = {name: at(one, queues.scheme) for name, one in (("nobody", nobody), ("silent", silent))}
+            with closing(QueueTransport({"events": queues.url, **brokers})) as transport:
+                yield transport
+
+
+def at(server: socket.socket, scheme: str = "nats") -> str:
+    return f"{scheme}://127.0.0.1:{server.getsockname()[1]}"

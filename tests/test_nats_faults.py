@@ -246,6 +246,17 @@ def test_a_subject_that_is_forbidden_is_403_for_those_who_publish_to_it(
     assert told(taken) == 202
 
 
+@pytest.mark.parametrize("subject", ["authentication", "maximum-connections", "publish-to", "it's", "caf\u00e9"])
+def test_a_subject_is_forbidden_whatever_words_are_in_it(
+    subject: str, listen: Listen, open_nats: OpenNats
+) -> None:
+    def forbids(published: Published) -> bytes:
+        return f"-ERR 'Permissions Violation for Publish to \"{published.subject}\"'\r\n".encode()
+
+    transport = open_nats(servers={"events": at(listen(speaks(forbids)).port)})
+    assert transport.send(request_to(f"nats://events/{subject}")).status == 403
+
+
 def test_where_answers_must_not_be_read_nothing_is_published(listen: Listen, open_nats: OpenNats) -> None:
     published: list[Published] = []
 

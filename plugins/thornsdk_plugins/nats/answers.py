@@ -17,11 +17,12 @@ _NOBODY = "503"
 _LEAST_ERROR, _LAST_ERROR = 400, 599
 
 # The server's words, https://docs.nats.io/reference/reference-protocols/nats-protocol#ok-err; its errors have
-# no numbers.
+# no numbers. The first one that is found counts: only behind a "permissions violation" stands a subject, which
+# may have any of the other words in it, though not one with a space.
 _REFUSALS: Final = {
+    "permissions violation": HTTPStatus.FORBIDDEN,
     "authorization violation": HTTPStatus.UNAUTHORIZED,
     "authentication": HTTPStatus.UNAUTHORIZED,
-    "permissions violation": HTTPStatus.FORBIDDEN,
     "maximum connections": HTTPStatus.SERVICE_UNAVAILABLE,
     "maximum account": HTTPStatus.SERVICE_UNAVAILABLE,
 }

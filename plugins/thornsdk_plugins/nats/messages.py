@@ -13,8 +13,10 @@ MESSAGE_ID: Final = "Nats-Msg-Id"
 """By this header, a stream drops what it was given before."""
 
 # https://docs.nats.io/nats-concepts/subjects: tokens with dots between them; * and > are wildcards; what
-# begins with $ is the server's own ($JS.API can delete a stream), and what begins with _ are its clients'.
-_SUBJECT = re.compile(r"(?![$_])[^\s.*>/]+(\.[^\s.*>/]+)*")
+# begins with $ is the server's own ($JS.API can delete a stream), and what begins with _ are its clients'. Where
+# a server tells that a subject is forbidden, quotes and backslashes come back escaped: nobody would know whose
+# it was.
+_SUBJECT = re.compile(r"(?![$_])[^\s.*>/\"\\]+(\.[^\s.*>/\"\\]+)*")
 _LONGEST = 512
 """How many bytes a subject may have: a server breaks off connections over longer lines, all requests' own."""
 _FIRST_LINE = "NATS/1.0\r\n"
@@ -59,7 +61,7 @@ def _subject(url: URL) -> str:
         raise TransportError(
             Reason.RECIPIENT_REFUSED,
             "its path is no subject to publish to, such as orders.created: words with dots between them, "
-            f"at most {_LONGEST} bytes, without spaces, slashes and wildcards, and not beginning with $ or _",
+            f"at most {_LONGEST} bytes, without spaces, slashes, quotes and wildcards, and not beginning with $ or _",
         )
     return subject
 
@@ -72,10 +74,11 @@ def _can_be_published_to(subject: str) -> bool:
 def _headers(request: Request) -> dict[str, str]:
     headers: dict[str, str] = {}
     for name, value in request.headers:
-        if name.lower().startswith("nats-"):
+        if name.lower() == "status" or name.lower().startswith("nats-"):
             raise TransportError(
                 Reason.RECIPIENT_REFUSED,
-                f"the header {name!r} would tell the stream what to do: Nats-Rollup even empties it",
+                f"the header {name!r} is the server's own: Nats-Rollup empties a stream, and consumers take "
+                f"what has a Status for an error",
             )
         # RFC 9110, section 5.3: those of one name are one, with commas between the values.
         headers[name] = f"{headers[name]}, {value}" if name in headers else value

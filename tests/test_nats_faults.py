@@ -343,6 +343,18 @@ def test_each_address_of_a_name_is_tried(listen: Listen, open_nats: OpenNats) ->
     assert (response.status, response.address) == (202, "127.0.0.1")
 
 
+def test_an_address_that_is_dead_leaves_time_for_the_others(listen: Listen, open_nats: OpenNats) -> None:
+    dead = listen(hangs)
+    listener = listen(speaks(), "127.0.0.2", dead.port)
+    transport = open_nats(
+        servers={"events": f"nats://nats.example.test:{dead.port}"},
+        resolver=lambda host, port: [ip_address("127.0.0.1"), ip_address("127.0.0.2")],
+    )
+    response = transport.send(request_to(URL, timeout=1))
+    assert (response.status, response.address) == (202, "127.0.0.2")
+    assert (dead.connections, listener.connections) == (1, 1)
+
+
 def test_a_name_without_an_address_is_told_so(open_nats: OpenNats) -> None:
     def knows_none(host: str, port: int) -> list[object]:
         raise OSError

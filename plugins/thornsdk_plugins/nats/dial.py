@@ -28,10 +28,12 @@ class Dialer:
         self._context = context
         self._look_ups = look_ups
 
-    async def open(self, told: Told, lost: Lost) -> CarefulClient:
+    async def open(self, give_up_at: float, told: Told, lost: Lost) -> CarefulClient:
         """Opens a connection to the first address of the server where that is possible, and logs in.
 
         Args:
+            give_up_at: Until when all addresses but the last are to have had their turn, by the time of the
+                loop. The last one may take longer.
             told: Is given the errors that the client meets, and those that the server tells later.
             lost: Is called when the connection has ended.
 
@@ -39,9 +41,12 @@ class Dialer:
             Exception: What went wrong: `Refused`, our own error, or what the client or the system raise.
         """
         *others, last = await self._addresses()
-        for address in others:
+        loop = asyncio.get_running_loop()
+        for left, address in zip(range(len(others) + 1, 1, -1), others, strict=True):
             with suppress(OSError):
-                return await self._connect(address, told, lost)
+                # Each address gets its share of what is left, so that a dead one does not use up all.
+                async with asyncio.timeout((give_up_at - loop.time()) / left):
+                    return await self._connect(address, told, lost)
         return await self._connect(last, told, lost)
 
     async def _addresses(self) -> Sequence[IPAddress]:

@@ -63,16 +63,16 @@ class Hub:
                 f"no server is called {name!r} here; THORN_OPTIONS['nats']['servers'] names them",
             )
         publication = Publication.of(request)
-        link = self._join(name)
+        link = self._join(name, give_up_at)
         try:
             return await link.send(publication, give_up_at)
         finally:
             self._leave(link)
 
-    def _join(self, name: str) -> Link:
+    def _join(self, name: str, give_up_at: float) -> Link:
         link = self._links.get(name)
         if link is None or not link.is_usable():
-            link = self._links[name] = Link(self._dialers[name])
+            link = self._links[name] = Link(self._dialers[name], give_up_at)
         link.users += 1
         return link
 

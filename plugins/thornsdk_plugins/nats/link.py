@@ -40,12 +40,13 @@ class Link:
 
     Args:
         dialer: Opens connections to the server.
+        give_up_at: The deadline of the request that it is opened for, by the time of the loop.
 
     Attributes:
         users: How many requests are under way over it.
     """
 
-    def __init__(self, dialer: Dialer) -> None:
+    def __init__(self, dialer: Dialer, give_up_at: float) -> None:
         self.users = 0
         self._dialer = dialer
         self._inbox = ""
@@ -53,7 +54,7 @@ class Link:
         self._waiting: dict[str, _Waiting] = {}
         self._heard_at = 0.0
         self._is_given_up = False
-        self._opening = asyncio.ensure_future(self._open())
+        self._opening = asyncio.ensure_future(self._open(give_up_at))
 
     def is_open(self) -> bool:
         """Tells whether messages can be published at once."""
@@ -127,8 +128,8 @@ class Link:
             del self._waiting[token]
             answer.cancel()
 
-    async def _open(self) -> CarefulClient:
-        client = await self._dialer.open(self._told, self._lost)
+    async def _open(self, give_up_at: float) -> CarefulClient:
+        client = await self._dialer.open(give_up_at, self._told, self._lost)
         try:
             await self._listen(client)
         except BaseException:  # A deadline, too.

@@ -203,6 +203,31 @@ def test_where_nobody_listens_to_logs_nothing_is_written_to_stderr() -> None:
     assert run(_IS_SILENT)[-1] == "30"
 
 
+_HAS_NO_DESCRIPTORS = """
+import os, resource, sys
+from support.wire import request_to
+from thornsdk.errors import TransportError
+from thornsdk_plugins.nats import NatsTransport
+
+sys.unraisablehook = lambda _: None  # asyncio complains of the loop that it could not make.
+transport = NatsTransport(servers={"events": "nats://127.0.0.1:4222"})
+soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+for limit in (0, soft):
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+    try:
+        transport.send(request_to("nats://nobody/orders", timeout=0.5))
+    except TransportError as exc:
+        print(exc, flush=True)
+transport.close()
+"""
+
+
+def test_where_the_system_gives_no_descriptors_it_says_so_and_goes_on_later() -> None:
+    without, later = run(_HAS_NO_DESCRIPTORS)
+    assert without == "connection_lost: the connection failed (EMFILE)"
+    assert later.startswith("address_forbidden: no server is called 'nobody' here")
+
+
 @pytest.mark.parametrize(
     ("words", "status"),
     [
@@ -246,7 +271,9 @@ def test_a_subject_that_is_forbidden_is_403_for_those_who_publish_to_it(
     assert told(taken) == 202
 
 
-@pytest.mark.parametrize("subject", ["authentication", "maximum-connections", "publish-to", "it's", "caf\u00e9"])
+@pytest.mark.parametrize(
+    "subject", ["authentication", "maximum-connections", "publish-to", "it's", "caf\u00e9"]
+)
 def test_a_subject_is_forbidden_whatever_words_are_in_it(
     subject: str, listen: Listen, open_nats: OpenNats
 ) -> None:

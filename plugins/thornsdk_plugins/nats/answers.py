@@ -17,8 +17,8 @@ _NOBODY = "503"
 _LEAST_ERROR, _LAST_ERROR = 400, 599
 
 # The server's words, https://docs.nats.io/reference/reference-protocols/nats-protocol#ok-err; its errors have
-# no numbers. The first one that is found counts: only behind a "permissions violation" stands a subject, which
-# may have any of the other words in it, though not one with a space.
+# no numbers. The first that is found counts: behind a "permissions violation" stands a subject, which may
+# have any word of the others in it, though no space.
 _REFUSALS: Final = {
     "permissions violation": HTTPStatus.FORBIDDEN,
     "authorization violation": HTTPStatus.UNAUTHORIZED,

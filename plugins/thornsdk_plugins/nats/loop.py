@@ -4,13 +4,13 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from datetime import UTC, datetime
 from typing import TypeAlias
 
 from thornsdk import Exchange, Request
 from thornsdk_plugins.nats.hub import Hub
 
-MakeHub: TypeAlias = Callable[[], Hub]
 Tell: TypeAlias = Callable[[Exchange], None]
 
 
@@ -20,17 +20,22 @@ class LoopThread:
     It ends when it is told to, and everything that was begun has ended.
 
     Args:
-        make_hub: Makes what sends, in the loop.
+        hub: What sends.
+
+    Raises:
+        OSError: If the system has no more file descriptors.
+        RuntimeError: If it has no more threads.
     """
 
-    def __init__(self, make_hub: MakeHub) -> None:
-        self._make_hub = make_hub
-        self._is_running = threading.Event()
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._ending = asyncio.Event()
         self._in_flight: set[asyncio.Task[None]] = set()
         self._begun = self._ended = 0
-        self._thread = threading.Thread(target=self._run, name="thornsdk-nats", daemon=True)
+        made: Future[asyncio.AbstractEventLoop] = Future()
+        self._thread = threading.Thread(target=self._run, args=[made], name="thornsdk-nats", daemon=True)
         self._thread.start()
-        self._is_running.wait()
+        self._loop = made.result()
 
     def begin(self, request: Request, tell: Tell) -> None:
         """Begins to send a request.
@@ -49,16 +54,20 @@ class LoopThread:
         if is_idle:
             self._thread.join()
 
-    def _run(self) -> None:
-        asyncio.run(self._serve())
+    def _run(self, made: "Future[asyncio.AbstractEventLoop]") -> None:
+        runner = asyncio.Runner()
+        try:
+            loop = runner.get_loop()
+        except Exception as exc:
+            made.set_exception(exc)
+            return
+        # What the client leaves behind is told as the result of a request already.
+        loop.set_exception_handler(lambda *_: None)
+        made.set_result(loop)
+        with runner:
+            runner.run(self._serve())
 
     async def _serve(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._ending = asyncio.Event()
-        # What the client leaves behind is told as the result of a request already.
-        self._loop.set_exception_handler(lambda *_: None)
-        self._hub = self._make_hub()
-        self._is_running.set()
         await self._ending.wait()
         while self._in_flight:
             await asyncio.wait(self._in_flight)

@@ -13,9 +13,8 @@ MESSAGE_ID: Final = "Nats-Msg-Id"
 """By this header, a stream drops what it was given before."""
 
 # https://docs.nats.io/nats-concepts/subjects: tokens with dots between them; * and > are wildcards; what
-# begins with $ is the server's own ($JS.API can delete a stream), and what begins with _ are its clients'. Where
-# a server tells that a subject is forbidden, quotes and backslashes come back escaped: nobody would know whose
-# it was.
+# begins with $ is the server's own ($JS.API can delete a stream), and what begins with _ are its clients'.
+# Quotes and backslashes come back escaped where a server forbids a subject: nobody would know whose it was.
 _SUBJECT = re.compile(r"(?![$_])[^\s.*>/\"\\]+(\.[^\s.*>/\"\\]+)*")
 _LONGEST = 512
 """How many bytes a subject may have: a server breaks off connections over longer lines, all requests' own."""
@@ -61,7 +60,8 @@ def _subject(url: URL) -> str:
         raise TransportError(
             Reason.RECIPIENT_REFUSED,
             "its path is no subject to publish to, such as orders.created: words with dots between them, "
-            f"at most {_LONGEST} bytes, without spaces, slashes, quotes and wildcards, and not beginning with $ or _",
+            f"at most {_LONGEST} bytes, without spaces, slashes, quotes and wildcards, and not beginning "
+            "with $ or _",
         )
     return subject
 

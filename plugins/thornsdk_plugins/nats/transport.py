@@ -6,11 +6,13 @@ import ssl
 import threading
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from importlib.metadata import version
 
-from thornsdk import Exchange, LookUps, Places, Request, Response, system_resolver
+from thornsdk import Exchange, LookUps, Places, Request, Response, exchange, system_resolver
 from thornsdk.errors import ConfigurationError, TransportError
 from thornsdk.typing import Resolver
+from thornsdk_plugins.nats.failures import translate
 from thornsdk_plugins.nats.hub import Hub
 from thornsdk_plugins.nats.loop import LoopThread, Tell
 from thornsdk_plugins.nats.servers import SCHEME, read_servers
@@ -132,7 +134,11 @@ class NatsTransport:
 
     def _begin(self, request: Request, tell: Tell) -> None:
         with self._lock:
-            running = self._running or LoopThread(self._make_hub)
+            try:
+                running = self._running or LoopThread(self._make_hub())
+            except (OSError, RuntimeError) as exc:
+                tell(exchange(partial(_fail, exc), request))
+                return
             running.begin(request, tell)
             if self._closed:
                 running.end()
@@ -141,6 +147,10 @@ class NatsTransport:
 
     def _make_hub(self) -> Hub:
         return Hub(self._servers, self._context, self._look_ups)
+
+
+def _fail(error: Exception, _: Request) -> Response:
+    raise translate(error) from error
 
 
 def _context(ca_bundle: str | None) -> ssl.SSLContext:

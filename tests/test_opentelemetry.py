@@ -258,17 +258,28 @@ def test_each_of_hundreds_in_flight_is_told_of_its_own(
     assert seen == {attributes(one)["thornsdk.delivery"]: ids_of(one) for one in sdk.spans}
 
 
+OTHERS = trace.SpanContext(
+    1, 2, is_remote=True, trace_flags=trace.TraceFlags(1), trace_state=TraceState([("shop", "7")])
+)
+
+
 def test_what_others_have_put_into_the_trace_goes_on(
     sdk: Sdk, endpoint: Endpoint, open_thorn: OpenThorn
 ) -> None:
     thorn = open_thorn(endpoint, pipeline=traced(sdk))
     thorn.subscribe("*", endpoint.url)
-    parent = trace.SpanContext(
-        1, 2, is_remote=True, trace_flags=trace.TraceFlags(1), trace_state=TraceState([("shop", "7")])
-    )
-    with trace.use_span(trace.NonRecordingSpan(parent)):
+    with trace.use_span(trace.NonRecordingSpan(OTHERS)):
         thorn.event("order.created").send({})
     assert endpoint.seen[0].header("tracestate") == "shop=7"
+
+
+def test_headers_of_two_traces_are_not_mixed(sdk: Sdk, endpoint: Endpoint, open_thorn: OpenThorn) -> None:
+    thorn = open_thorn(endpoint, pipeline=traced(sdk))
+    thorn.subscribe("*", endpoint.url, headers={"Traceparent": "their own"})
+    with trace.use_span(trace.NonRecordingSpan(OTHERS)):
+        thorn.event("order.created").send({})
+    names = {name.lower() for name, _ in endpoint.seen[0].headers}
+    assert ("traceparent" in names, "tracestate" in names) == (True, False)
 
 
 def test_baggage_is_told_to_nobody(sdk: Sdk, endpoint: Endpoint, open_thorn: OpenThorn) -> None:

@@ -27,8 +27,8 @@ class OpenTelemetrySigner:
     """Adds the headers by which a receiver's spans join the trace: ``traceparent``, and ``tracestate``.
 
     It begins the span of an attempt, which the observer ends. They say which span it is, and nothing else:
-    baggage is the application's own, and receivers are strangers. A header that the subscription has itself
-    is left to it.
+    baggage is the application's own, and receivers are strangers. A subscription that has one of them
+    among its own headers gets none of ours.
 
     Tracing that breaks costs no delivery: the headers are left out, and the observer raises what was raised
     here, so that the log tells it as ``observer.failed``.
@@ -60,7 +60,8 @@ class OpenTelemetrySigner:
             self._spans.break_off(delivery, exc)
             return ()
         given = {name.lower() for name, _ in delivery.subscription.headers}
-        return tuple((name, value) for name, value in carrier.items() if name.lower() not in given)
+        # A traceparent of the subscription beside our tracestate would mix two traces.
+        return () if any(name.lower() in given for name in carrier) else tuple(carrier.items())
 
     def _chosen(self) -> TextMapPropagator:
         # The global one may be set after the pipeline was made.

@@ -1,12 +1,15 @@
 """The transport `nats` and servers that misbehave: each is told truthfully, and harms no other."""
 
 import errno
+import gc
+import resource
 import socket
 import ssl
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from ipaddress import ip_address
 
 import pytest
@@ -203,29 +206,28 @@ def test_where_nobody_listens_to_logs_nothing_is_written_to_stderr() -> None:
     assert run(_IS_SILENT)[-1] == "30"
 
 
-_HAS_NO_DESCRIPTORS = """
-import os, resource, sys
-from support.wire import request_to
-from thornsdk.errors import TransportError
-from thornsdk_plugins.nats import NatsTransport
-
-sys.unraisablehook = lambda _: None  # asyncio complains of the loop that it could not make.
-transport = NatsTransport(servers={"events": "nats://127.0.0.1:4222"})
-soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-for limit in (0, soft):
-    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+@contextmanager
+def no_descriptors() -> Iterator[None]:
+    """Meanwhile, the process has all file descriptors that it may have."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
     try:
-        transport.send(request_to("nats://nobody/orders", timeout=0.5))
-    except TransportError as exc:
-        print(exc, flush=True)
-transport.close()
-"""
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def test_where_the_system_gives_no_descriptors_it_says_so_and_goes_on_later() -> None:
-    without, later = run(_HAS_NO_DESCRIPTORS)
-    assert without == "connection_lost: the connection failed (EMFILE)"
-    assert later.startswith("address_forbidden: no server is called 'nobody' here")
+def test_where_the_system_gives_no_descriptors_it_says_so_and_goes_on_later(
+    listen: Listen, open_nats: OpenNats, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # asyncio complains when the loop is collected that it could not make.
+    monkeypatch.setattr(sys, "unraisablehook", lambda _: None)
+    transport = open_nats(servers={"events": at(listen(speaks()).port)})
+    with no_descriptors():
+        error = str(failure(transport, request_to(URL)))
+    gc.collect()
+    assert error == "connection_lost: the connection failed (EMFILE)"
+    assert transport.send(request_to(URL)).status == 202
 
 
 @pytest.mark.parametrize(
@@ -282,6 +284,22 @@ def test_a_subject_is_forbidden_whatever_words_are_in_it(
 
     transport = open_nats(servers={"events": at(listen(speaks(forbids)).port)})
     assert transport.send(request_to(f"nats://events/{subject}")).status == 403
+
+
+def test_a_subject_that_differs_in_case_from_a_forbidden_one_is_told_truthfully(
+    listen: Listen, open_nats: OpenNats
+) -> None:
+    well: list[Published] = []
+
+    def forbids(published: Published) -> bytes:
+        if published.subject == "secret":
+            well.append(published)
+            return b""
+        return b"-ERR 'Permissions Violation for Publish to \"Secret\"'\r\n" + well[0].answered(ACKED)
+
+    transport = open_nats(servers={"events": at(listen(speaks(forbids)).port)})
+    requests = [request_to(f"nats://events/{one}", timeout=0.5) for one in ("secret", "Secret")]
+    assert [told(one) for one in transport.send_many(requests)] == [202, Reason.TIMEOUT]
 
 
 def test_where_answers_must_not_be_read_nothing_is_published(listen: Listen, open_nats: OpenNats) -> None:

@@ -164,10 +164,14 @@ class Link:
         if refused is None or refused.status is not HTTPStatus.FORBIDDEN:
             return
         subject = forbidden_subject(error)
-        for one in list(self._waiting.values()):
-            # What is no matter of one subject is a matter of the answers, which we may not read.
-            if subject is None or one.subject.lower() == subject:
-                one.fail(Refused(refused.status, refused.why))
+        # What is no matter of one subject is a matter of the answers, which we may not read.
+        concerned = [one for one in self._waiting.values() if subject in {None, one.subject.lower()}]
+        if subject is not None and len({one.subject for one in concerned}) > 1:
+            # The client tells it in lower case, so it may be any of them. What arrived must not be told as
+            # refused: who gets no answer runs into its deadline.
+            return
+        for one in concerned:
+            one.fail(Refused(refused.status, refused.why))
 
     async def _lost(self) -> None:
         for one in list(self._waiting.values()):

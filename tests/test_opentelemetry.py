@@ -273,13 +273,16 @@ def test_what_others_have_put_into_the_trace_goes_on(
     assert endpoint.seen[0].header("tracestate") == "shop=7"
 
 
-def test_headers_of_two_traces_are_not_mixed(sdk: Sdk, endpoint: Endpoint, open_thorn: OpenThorn) -> None:
+@pytest.mark.parametrize("theirs", ["Traceparent", "Tracestate"])
+@pytest.mark.parametrize("parent", [OTHERS, trace.INVALID_SPAN_CONTEXT], ids=["a trace", "none"])
+def test_headers_of_two_traces_are_not_mixed(
+    theirs: str, parent: trace.SpanContext, sdk: Sdk, endpoint: Endpoint, open_thorn: OpenThorn
+) -> None:
     thorn = open_thorn(endpoint, pipeline=traced(sdk))
-    thorn.subscribe("*", endpoint.url, headers={"Traceparent": "their own"})
-    with trace.use_span(trace.NonRecordingSpan(OTHERS)):
+    thorn.subscribe("*", endpoint.url, headers={theirs: "their own"})
+    with trace.use_span(trace.NonRecordingSpan(parent)):
         thorn.event("order.created").send({})
-    names = {name.lower() for name, _ in endpoint.seen[0].headers}
-    assert ("traceparent" in names, "tracestate" in names) == (True, False)
+    assert {name for name, _ in endpoint.seen[0].headers if name.lower().startswith("trace")} == {theirs}
 
 
 def test_baggage_is_told_to_nobody(sdk: Sdk, endpoint: Endpoint, open_thorn: OpenThorn) -> None:

@@ -60,8 +60,8 @@ class OpenTelemetrySigner:
             self._spans.break_off(delivery, exc)
             return ()
         given = {name.lower() for name, _ in delivery.subscription.headers}
-        # A traceparent of the subscription beside our tracestate would mix two traces.
-        return () if any(name.lower() in given for name in carrier) else tuple(carrier.items())
+        # Theirs and ours side by side would mix two traces.
+        return () if given & self.header_names else tuple(carrier.items())
 
     def _chosen(self) -> TextMapPropagator:
         # The global one may be set after the pipeline was made.

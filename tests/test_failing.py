@@ -3,7 +3,6 @@
 from datetime import timedelta
 
 import pytest
-from attrs import define, field
 
 from support.stages import (
     BrokenObserver,
@@ -32,15 +31,15 @@ from thornsdk_plugins.memory import MemoryStore
 DAY = 24 * 3600.0
 
 
-@define(eq=False)
 class RecordingSubscriptionObserver(RecordingObserver):
-    notices: list[SubscriptionNotice] = field(factory=list)
+    def __init__(self) -> None:
+        super().__init__()
+        self.notices: list[SubscriptionNotice] = []
 
     def observe_subscription(self, notice: SubscriptionNotice) -> None:
         self.notices.append(notice)
 
 
-@define(eq=False)
 class BrokenSubscriptionObserver(RecordingObserver):
     def observe_subscription(self, notice: SubscriptionNotice) -> None:
         raise LookupError("the text of this error is told nowhere")

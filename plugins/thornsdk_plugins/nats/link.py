@@ -109,10 +109,10 @@ class Link:
             self._waits(subject) as (inbox, answer),
             _doing(client.publish(subject, body, inbox, headers)) as publishing,
         ):
-            await _first(client, publishing, answer)
-            if not answer.done():
-                publishing.result()
-                await _first(client, answer)
+            await first(client, publishing, answer)
+            # What is answered was published, whatever the client still does.
+            (answer if answer.done() else publishing).result()
+            await first(client, answer)
             return answer.result()
 
     @contextmanager
@@ -141,7 +141,7 @@ class Link:
         """Asks for the answers, and waits until the server has told if we may not read them."""
         self._inbox = client.new_inbox()
         with _doing(self._subscribe(client)) as subscribing, self._waits("") as (_, told):
-            await _first(client, subscribing, told)
+            await first(client, subscribing, told)
             (told if told.done() else subscribing).result()
 
     async def _subscribe(self, client: CarefulClient) -> None:
@@ -188,7 +188,7 @@ def _doing(what: Coroutine[Any, Any, None]) -> Iterator[asyncio.Task[None]]:
         task.cancel()
 
 
-async def _first(client: CarefulClient, *awaited: asyncio.Future[Any]) -> None:
+async def first(client: CarefulClient, *awaited: asyncio.Future[Any]) -> None:
     """Waits until one of these is done.
 
     Raises:

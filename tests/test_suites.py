@@ -2,12 +2,10 @@
 
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from types import ModuleType
 
 import pytest
-from attrs import define, field, frozen
 
 import mutants.dispatchers
 import mutants.observers
@@ -15,10 +13,9 @@ import mutants.serializers
 import mutants.signers
 import mutants.transports
 from mutants import EVERYTHING, Mutant, least
+from support.suite_runs import TESTS, Told, failures, run
 from thornsdk.testing import suites
 from thornsdk.testing.suites.promises import told_by
-
-TESTS = Path(__file__).parent
 
 KINDS: Mapping[type, ModuleType] = {
     suites.SerializerSuite: mutants.serializers,
@@ -38,44 +35,6 @@ MUTANTS = [
 LONG = pytest.mark.timeout(180)
 
 
-@frozen
-class Told:
-    """What was said of a test that has not passed.
-
-    Attributes:
-        outcome: ``failed`` or ``skipped``.
-        text: What was said.
-    """
-
-    outcome: str
-    text: str
-
-
-@define
-class Collector:
-    """Keeps what is said of tests by their ids: a plugin of pytest."""
-
-    told: dict[str, Told] = field(factory=dict)
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        said = report.longrepr
-        if isinstance(said, tuple):
-            self.told[report.nodeid] = Told("skipped", said[2])
-        elif said is not None:
-            self.told[report.nodeid] = Told("failed", said.reprcrash.message)  # type: ignore[union-attr]  # of a crash
-
-
-def run(folder: Path, modules: Sequence[ModuleType]) -> Mapping[str, Told]:
-    """Runs the tests of modules, without settings and fixtures of ours: as a stranger's run is."""
-    settings = folder / "pytest.ini"
-    settings.write_text("[pytest]\nfilterwarnings = error\n")
-    options = ["-c", str(settings), "--rootdir", str(TESTS), "--noconftest", "-p", "no:cacheprovider"]
-    options += ["-p", "no:timeout", "-p", "no:faulthandler", "-q", "--no-header", "--no-summary"]
-    collector = Collector()
-    pytest.main([*options, *(str(one.__file__) for one in modules)], plugins=[collector])
-    return collector.told
-
-
 @pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Told]:
     """What the suites say of all mutants."""
@@ -93,12 +52,7 @@ def told_of_least(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Told
 def test_a_mutant_is_found_by_the_promise_that_it_breaks(
     suite: type, mutant: type[Mutant], told: Mapping[str, Told]
 ) -> None:
-    file = f"{mutant.__module__.replace('.', '/')}.py"
-    found: dict[str, str] = {}
-    for test in promises(suite):
-        said = told.get(f"{file}::TestMutants::{test}[{mutant.__name__}]")
-        if said is not None and said.outcome == "failed":
-            found[test] = said.text
+    found = failures(told, KINDS[suite], mutant)
     expected = {mutant.breaks, *mutant.also} - {""}
     assert mutant.breaks in expected & found.keys() or not expected
     assert found.keys() == expected or mutant.also == EVERYTHING
@@ -116,7 +70,7 @@ def promises(suite: type) -> list[str]:
     return [name for name in dir(suite) if name.startswith("test_")]
 
 
-@pytest.mark.parametrize("kind", ["serializer", "signer", "transport", "dispatcher", "observer"])
+@pytest.mark.parametrize("kind", ["serializer", "signer", "transport", "dispatcher", "observer", "store"])
 def test_a_class_without_its_fixture_is_told_what_it_needs(
     kind: str, told_of_least: Mapping[str, Told]
 ) -> None:
@@ -202,6 +156,21 @@ def test_what_cannot_be_had_of_a_dispatcher_is_skipped_with_words(told_of_least:
 def test_an_observer_need_not_be_told_of_subscriptions(told_of_least: Mapping[str, Told]) -> None:
     assert skipped(told_of_least, "TestObserver") == {
         "test_takes_any_notice": "the observer has no `observe_subscription`, and need not"
+    }
+
+
+def test_a_store_without_a_second_way_in_is_not_seen_from_several_processes(
+    told_of_least: Mapping[str, Told],
+) -> None:
+    said = skipped(told_of_least, "TestStore")
+    assert set(said.values()) == {
+        "`another` opens no second connection, so what several processes do is not seen"
+    }
+    alone = {test for test in said if not test.endswith("[processes]")}
+    assert alone == {
+        "test_has_one_identity_everywhere",
+        "test_keeps_what_was_written",
+        "test_shows_others_what_was_written",
     }
 
 

@@ -9,7 +9,7 @@ import pytest
 from attrs import evolve
 
 from mutants import dispatchers, serializers, transports
-from thornsdk import Delivery, Dispatcher, Exchange, Observer, Request, Serializer, Signer, Transport
+from thornsdk import Delivery, Dispatcher, Exchange, Observer, Request, Serializer, Signer, Store, Transport
 from thornsdk.testing import RecordingObserver
 from thornsdk.testing.suites import (
     Arrived,
@@ -18,9 +18,11 @@ from thornsdk.testing.suites import (
     ObserverSuite,
     SerializerSuite,
     SignerSuite,
+    StoreSuite,
     TransportSuite,
 )
 from thornsdk.typing import Headers
+from thornsdk_plugins.memory import MemoryStore
 
 
 class TestNoSerializer(SerializerSuite):
@@ -36,6 +38,10 @@ class TestNoTransport(TransportSuite):
 
 
 class TestNoDispatcher(DispatcherSuite):
+    pass
+
+
+class TestNoStore(StoreSuite):
     pass
 
 
@@ -116,3 +122,11 @@ class TestObserver(ObserverSuite):
     @pytest.fixture
     def observer(self) -> Observer:
         return RecordingObserver()
+
+
+class TestStore(StoreSuite):
+    """In one process alone."""
+
+    @pytest.fixture
+    def store(self) -> Store:
+        return MemoryStore()

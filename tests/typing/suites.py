@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,7 @@ from thornsdk import (
     Secret,
     Serializer,
     Signer,
+    Store,
     Thorn,
     Transport,
     hook_hmac,
@@ -26,11 +28,14 @@ from thornsdk.testing.suites import (
     ObserverSuite,
     SerializerSuite,
     SignerSuite,
+    StoreSuite,
     TransportSuite,
 )
 from thornsdk.typing import Headers
 from thornsdk_plugins.hook_hmac import HookHmacSigner
 from thornsdk_plugins.json import JsonSerializer
+from thornsdk_plugins.memory import MemoryStore
+from thornsdk_plugins.sqlite import SqliteStore
 from thornsdk_plugins.urllib3 import PooledTransport
 
 
@@ -142,3 +147,23 @@ class TestObserver(ObserverSuite):
     @pytest.fixture
     def observer(self) -> Observer:
         return RecordingObserver()
+
+
+class TestStoreOfOneProcess(StoreSuite):
+    many = 20
+    patience = 5
+
+    @pytest.fixture
+    def store(self) -> MemoryStore:
+        return MemoryStore()
+
+
+class TestStore(StoreSuite):
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> Iterator[Store]:
+        self.path = tmp_path / "thorn.db"
+        with closing(SqliteStore(self.path)) as store:
+            yield store
+
+    def another(self, store: Store) -> SqliteStore:
+        return SqliteStore(self.path)

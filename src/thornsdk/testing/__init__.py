@@ -30,11 +30,14 @@ from thornsdk.testing.stages import (
     RecordingTransport,
 )
 from thornsdk.testing.values import (
+    make_accepted,
+    make_claim,
     make_delivery,
     make_message,
     make_record,
     make_request,
     make_subscription,
+    make_taken,
 )
 
 __all__ = [
@@ -60,11 +63,14 @@ __all__ = [
     "fixed_resolver",
     "hangs",
     "in_turn",
+    "make_accepted",
+    "make_claim",
     "make_delivery",
     "make_message",
     "make_record",
     "make_request",
     "make_subscription",
+    "make_taken",
     "never_answers",
     "once_then",
     "reaching",

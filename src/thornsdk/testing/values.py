@@ -1,7 +1,10 @@
 """Values to give to stages: each is whole and plain, and a test says what matters to it."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
+
+from attrs import evolve
 
 from thornsdk.model import (
     JSON,
@@ -9,6 +12,7 @@ from thornsdk.model import (
     Attempt,
     Delivery,
     DeliveryRecord,
+    Lease,
     Message,
     Outcome,
     OutcomeKind,
@@ -94,6 +98,7 @@ def make_record(
     *,
     of: Delivery | None = None,
     number: int = 1,
+    at: datetime = NOW,
     retry_at: datetime | None = None,
 ) -> DeliveryRecord:
     """Makes what is known of a delivery after an attempt.
@@ -103,7 +108,53 @@ def make_record(
         reason: Why.
         of: The delivery.
         number: The number of the attempt.
+        at: When it began.
         retry_at: When the next attempt is due; given where the kind is ``retry``.
     """
-    attempt = Attempt(number=number, started_at=NOW, duration=0.25, outcome=Outcome(kind, reason, retry_at))
+    attempt = Attempt(number=number, started_at=at, duration=0.25, outcome=Outcome(kind, reason, retry_at))
     return DeliveryRecord.of(of or make_delivery(), attempt)
+
+
+def make_accepted(*, of: Delivery | None = None, due_at: datetime = NOW) -> DeliveryRecord:
+    """Makes what a store is told of a delivery when its message is accepted: no attempt was begun.
+
+    Args:
+        of: The delivery.
+        due_at: Until when nobody but its sender attempts it.
+    """
+    pending = make_record(OutcomeKind.RETRY, Reason.NOT_ATTEMPTED, of=of, number=0, retry_at=due_at)
+    return evolve(pending, accepted_at=NOW, lease=Lease("sender"))
+
+
+def make_taken(record: DeliveryRecord, until: datetime, *, holder: str = "here") -> DeliveryRecord:
+    """Makes what is true of a delivery from when somebody has taken it, to attempt it.
+
+    Args:
+        record: What was known of it before.
+        until: Until when nobody else takes it.
+        holder: Who has taken it.
+    """
+    outcome = Outcome(OutcomeKind.RETRY, Reason.WORKER_LOST, until)
+    last = Attempt(number=record.last.number + 1, started_at=NOW, duration=0.0, outcome=outcome)
+    return evolve(record, last=last, lease=Lease(holder), held=None)
+
+
+def make_claim(until: datetime, *, holder: str = "here") -> Callable[[DeliveryRecord], DeliveryRecord]:
+    """Makes what a store is given to claim deliveries with.
+
+    Args:
+        until: Until when nobody else takes them.
+        holder: Who takes them.
+
+    Example:
+        >>> from datetime import UTC, datetime, timedelta
+        >>> from thornsdk.testing import make_accepted, make_claim
+        >>> from thornsdk_plugins.memory import MemoryStore
+        >>> store, now = MemoryStore(), datetime(2026, 1, 2, tzinfo=UTC)
+        >>> store.accept([make_accepted(due_at=now)])
+        >>> len(store.claim_due(now, 10, make_claim(now + timedelta(minutes=1))))
+        1
+        >>> len(store.claim_due(now, 10, make_claim(now + timedelta(minutes=1))))
+        0
+    """
+    return lambda record: make_taken(record, until, holder=holder)

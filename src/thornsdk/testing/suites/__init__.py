@@ -18,6 +18,7 @@ from thornsdk.testing.suites.observers import ObserverSuite
 from thornsdk.testing.suites.promises import BrokenPromise
 from thornsdk.testing.suites.serializers import SerializerSuite
 from thornsdk.testing.suites.signers import SignerSuite
+from thornsdk.testing.suites.stores import StoreSuite
 from thornsdk.testing.suites.transports import TransportSuite
 
 __all__ = [
@@ -29,5 +30,6 @@ __all__ = [
     "ObserverSuite",
     "SerializerSuite",
     "SignerSuite",
+    "StoreSuite",
     "TransportSuite",
 ]

@@ -14,7 +14,7 @@ import pytest
 from attrs import evolve
 
 from support.commands import Commands, Ran, Screen, broken_pipe, send_one
-from support.records import MINUTE, NOW, delivery, lost
+from support.records import MINUTE, NOW, delivery
 from thornsdk import (
     Attempt,
     DeliveryFilter,
@@ -33,7 +33,7 @@ from thornsdk.cli.show import moment
 from thornsdk.cli.stopping import StopFlag, asked_to_stop
 from thornsdk.cli.telling import total
 from thornsdk.errors import StoreBusy
-from thornsdk.testing import Endpoint, FakeClock, answers, in_turn
+from thornsdk.testing import Endpoint, FakeClock, answers, in_turn, make_taken
 from thornsdk_plugins.sqlite import SqliteStore
 
 SECOND = timedelta(seconds=1)
@@ -121,7 +121,7 @@ def test_what_is_leased_or_was_not_attempted_yet_says_so_in_the_list(
     new = delivery(due=NOW)
     store.accept([evolve(new, last=evolve(new.last, number=0))])
     assert "no attempt yet" in run("deliveries").out
-    store.claim_due(NOW, 1, lambda record: lost(record, NOW + MINUTE))
+    store.claim_due(NOW, 1, lambda record: make_taken(record, NOW + MINUTE))
     listed = run("deliveries").out
     assert "leased" in listed
     assert "until 20" in listed
@@ -190,7 +190,7 @@ def test_an_attempt_that_is_under_way_is_no_attempt_yet_and_says_who_makes_it(
     run: Commands, store: SqliteStore
 ) -> None:
     store.record(one := delivery(due=NOW))
-    store.claim_due(NOW, 1, lambda record: lost(record, NOW + MINUTE, "elsewhere"))
+    store.claim_due(NOW, 1, lambda record: make_taken(record, NOW + MINUTE, holder="elsewhere"))
     out = run("deliveries", "show", one.id).out
     assert "next          attempt 2 is under way; if nothing is told of it, another at 2026-" in out
     assert "attempt 2  2026" not in out
@@ -209,7 +209,7 @@ def test_what_is_held_back_says_until_when_and_why(run: Commands, store: SqliteS
 
 def test_what_is_next_depends_on_the_state(store: SqliteStore) -> None:
     new = delivery(due=NOW)
-    accepted = lost(evolve(new, last=evolve(new.last, number=-1)), NOW)
+    accepted = make_taken(evolve(new, last=evolve(new.last, number=-1)), NOW)
     assert "attempt 1 is about to begin" in delivery_view._next(accepted)
     assert delivery_view._next(delivery()) == "nothing: it arrived"
     failed = evolve(
@@ -282,7 +282,7 @@ def test_an_attempt_is_told_when_it_has_ended_and_not_while_it_is_under_way(
     new = delivery(due=NOW)
     store.accept([accepted := evolve(new, last=evolve(new.last, number=0))])
     assert following.new() == []
-    (taken,) = store.claim_due(NOW, 1, lambda record: lost(record, NOW + MINUTE))
+    (taken,) = store.claim_due(NOW, 1, lambda record: make_taken(record, NOW + MINUTE))
     assert following.new() == []
     store.record(evolve(accepted, last=attempt(1, started_at=NOW + SECOND)))
     assert [one.last.number for one in following.new()] == [1]
@@ -472,7 +472,7 @@ def test_between_rounds_it_waits_until_something_is_due_but_no_longer_than_a_sec
 ) -> None:
     one = Rounds(1)
     assert total(rounds(thorn, one.flag, clock=lambda: NOW, wait=one.wait)) == Tally()
-    store.record(lost(delivery(due=NOW), datetime(2999, 1, 1, tzinfo=UTC)))
+    store.record(make_taken(delivery(due=NOW), datetime(2999, 1, 1, tzinfo=UTC)))
     for before, expected in [(9, 1.0), (0.5, 0.5), (0, 0.05)]:
         other = Rounds(1)
         now = datetime(2999, 1, 1, tzinfo=UTC) - timedelta(seconds=before)

@@ -10,7 +10,6 @@ from uuid import UUID
 import pytest
 from attrs import evolve
 
-from support.records import until
 from support.stages import (
     NOW,
     TERMS,
@@ -51,7 +50,7 @@ from thornsdk.errors import ConfigurationError, NotFound, SerializationError, St
 from thornsdk.logs import DeliveryLog
 from thornsdk.planned import Conditions, plan
 from thornsdk.replaying import Replays
-from thornsdk.testing import FakeClock, Handler, RecordingObserver, RecordingTransport, Seen
+from thornsdk.testing import FakeClock, Handler, RecordingObserver, RecordingTransport, Seen, make_claim
 from thornsdk.testing.fixtures import OpenEndpoint
 from thornsdk_plugins.json import JsonSerializer
 from thornsdk_plugins.memory import MemoryStore
@@ -525,7 +524,7 @@ def test_what_cannot_be_attempted_while_its_message_is_sent_is_left_for_later() 
 
 def test_what_is_being_sent_is_not_due_for_others_before_its_lease_is_over() -> None:
     def others_look(request: Request) -> Response:
-        taken.extend(house.store.claim_due(house.clock() + lease, 99, until(NOW + timedelta(days=1))))
+        taken.extend(house.store.claim_due(house.clock() + lease, 99, make_claim(NOW + timedelta(days=1))))
         return accepts(request)
 
     taken: list[DeliveryRecord] = []
@@ -538,7 +537,7 @@ def test_what_is_being_sent_is_not_due_for_others_before_its_lease_is_over() -> 
 def test_what_another_process_has_taken_since_is_no_part_of_the_message_that_is_sent() -> None:
     def others_take(request: Request) -> Response:
         house.clock.advance(40)
-        taken.extend(house.store.claim_due(house.clock(), 30, until(NOW + timedelta(days=1))))
+        taken.extend(house.store.claim_due(house.clock(), 30, make_claim(NOW + timedelta(days=1))))
         return accepts(request)
 
     taken: list[DeliveryRecord] = []
@@ -904,7 +903,7 @@ class Contested(MemoryStore):
 
     def delivery(self, delivery_id: UUID) -> DeliveryRecord | None:
         seen = super().delivery(delivery_id)
-        self.claim_due(NOW + timedelta(days=1), 1, until(NOW + timedelta(days=2)))
+        self.claim_due(NOW + timedelta(days=1), 1, make_claim(NOW + timedelta(days=2)))
         return seen
 
 

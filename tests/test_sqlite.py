@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 import pytest
 from attrs import evolve
 
-from support.records import MINUTE, NOW, delivery, in_state, owed, subscription, until
+from support.records import MINUTE, NOW, delivery, in_state, subscription
 from support.scripts import Process, running
 from thornsdk import (
     Audience,
@@ -33,6 +33,7 @@ from thornsdk.errors import (
     StoreError,
     StoreFull,
 )
+from thornsdk.testing import make_accepted, make_claim
 from thornsdk_plugins.sqlite import SqliteStore, database
 from thornsdk_plugins.sqlite.database import Database
 from thornsdk_plugins.sqlite.schema import APPLICATION_ID, TABLES, VERSION
@@ -55,7 +56,8 @@ def store(path: Path) -> Iterator[SqliteStore]:
 
 _BEGIN = """
 import sys
-from support.records import MINUTE, NOW, delivery, subscription, until
+from support.records import MINUTE, NOW, delivery, subscription
+from thornsdk.testing import make_claim
 from thornsdk_plugins.sqlite import SqliteStore
 store = SqliteStore(sys.argv[1])
 """
@@ -372,7 +374,7 @@ def test_an_error_that_sqlite_gives_no_name_to_is_told(store: SqliteStore) -> No
         lambda store: list(store.subscriptions()),
         lambda store: list(store.matching(EVENT)),
         lambda store: list(store.deliveries()),
-        lambda store: store.claim_due(NOW, 1, until(NOW)),
+        lambda store: store.claim_due(NOW, 1, make_claim(NOW)),
         lambda store: store.take(uuid4(), NOW, delivery(due=NOW)),
         lambda store: store.identity,
     ],
@@ -479,7 +481,7 @@ def test_processes_claim_each_delivery_once(store: SqliteStore, path: Path, star
         store.record(one := delivery(due=NOW))
         ids.add(str(one.id))
     script = """
-while claimed := store.claim_due(NOW, 3, until(NOW + MINUTE)):
+while claimed := store.claim_due(NOW, 3, make_claim(NOW + MINUTE)):
     for one in claimed:
         print(one.id)
 store.close()
@@ -609,8 +611,8 @@ def plans(store: SqliteStore, read: Callable[[], object]) -> list[str]:
         lambda store: list(store.deliveries(DeliveryFilter(owner="tenant"))),
         lambda store: list(store.deliveries(DeliveryFilter(since=NOW, before=NOW + MINUTE))),
         lambda store: list(store.deliveries(DeliveryFilter(event=EventPattern("order.*")))),
-        lambda store: store.claim_due(NOW, 5, until(NOW + MINUTE)),
-        lambda store: store.claim_new(uuid4(), 5, until(NOW + MINUTE)),
+        lambda store: store.claim_due(NOW, 5, make_claim(NOW + MINUTE)),
+        lambda store: store.claim_new(uuid4(), 5, make_claim(NOW + MINUTE)),
         lambda store: store.attempts(uuid4()),
         lambda store: store.find(uuid4()),
         lambda store: store.change(uuid4(), lambda known: known),
@@ -722,16 +724,16 @@ def test_traffic_that_cannot_be_read_counts_as_new_and_holds_up_nobody(
 def test_what_is_due_is_found_by_its_time_however_much_is_pending(store: SqliteStore) -> None:
     store.accept(delivery(due=NOW + MINUTE) for _ in range(2000))
     store.accept(delivery(due=NOW) for _ in range(150))
-    found = plans(store, lambda: store.claim_due(NOW, 100, until(NOW + MINUTE)))
+    found = plans(store, lambda: store.claim_due(NOW, 100, make_claim(NOW + MINUTE)))
     assert found[0] == "SEARCH deliveries USING INDEX deliveries_due (due_at<?)"
     assert [one.split(" USING")[0] for one in found[1:]] == ["SEARCH bodies"]
 
 
 def test_what_is_new_of_a_message_is_found_by_its_message_however_much_is_pending(store: SqliteStore) -> None:
     message_id = uuid4()
-    store.accept(owed() for _ in range(2000))
-    store.accept(owed(message_id=message_id) for _ in range(150))
-    found = plans(store, lambda: store.claim_new(message_id, 100, until(NOW + MINUTE)))
+    store.accept(make_accepted() for _ in range(2000))
+    store.accept(evolve(make_accepted(), message_id=message_id) for _ in range(150))
+    found = plans(store, lambda: store.claim_new(message_id, 100, make_claim(NOW + MINUTE)))
     assert found[0] == "SEARCH deliveries USING INDEX deliveries_new (message_id=?)"
     assert [one.split(" USING")[0] for one in found[1:]] == ["SEARCH bodies"]
 
@@ -739,12 +741,12 @@ def test_what_is_new_of_a_message_is_found_by_its_message_however_much_is_pendin
 def test_new_deliveries_that_cannot_be_read_are_told_when_there_are_no_others(
     store: SqliteStore, path: Path
 ) -> None:
-    bad, good = (owed(message_id=UUID(int=1)) for _ in range(2))
+    bad, good = (evolve(make_accepted(), message_id=UUID(int=1)) for _ in range(2))
     store.accept([bad, good])
     spoil(path, bad)
-    assert store.claim_new(UUID(int=1), 10, until(NOW + MINUTE)) == [good]
+    assert store.claim_new(UUID(int=1), 10, make_claim(NOW + MINUTE)) == [good]
     with pytest.raises(StoreDamaged, match=f"the delivery {bad.id} in the store cannot be read"):
-        store.claim_new(UUID(int=1), 10, until(NOW + MINUTE))
+        store.claim_new(UUID(int=1), 10, make_claim(NOW + MINUTE))
 
 
 def spoil(path: Path, *records: DeliveryRecord) -> None:
@@ -758,7 +760,7 @@ def test_a_due_delivery_that_cannot_be_read_holds_up_no_other(store: SqliteStore
     bad, *good = (evolve(delivery(due=NOW), id=UUID(int=number)) for number in range(4))
     store.accept([bad, *good])
     spoil(path, bad)
-    claimed = [one.id for one in store.claim_due(NOW, 10, until(NOW + MINUTE))]
+    claimed = [one.id for one in store.claim_due(NOW, 10, make_claim(NOW + MINUTE))]
     assert sorted(claimed) == sorted(one.id for one in good)
 
 
@@ -769,10 +771,10 @@ def test_due_deliveries_that_cannot_be_read_are_told_when_nothing_else_is_due(
     store.accept([bad])
     spoil(path, bad)
     with pytest.raises(StoreDamaged, match=f"the delivery {bad.id} in the store cannot be read"):
-        store.claim_due(NOW, 10, until(NOW + MINUTE))
-    assert store.claim_due(NOW + 59 * MINUTE, 10, until(NOW + 99 * MINUTE)) == []
+        store.claim_due(NOW, 10, make_claim(NOW + MINUTE))
+    assert store.claim_due(NOW + 59 * MINUTE, 10, make_claim(NOW + 99 * MINUTE)) == []
     with pytest.raises(StoreDamaged):
-        store.claim_due(NOW + 60 * MINUTE, 10, until(NOW + 99 * MINUTE))
+        store.claim_due(NOW + 60 * MINUTE, 10, make_claim(NOW + 99 * MINUTE))
 
 
 def test_many_deliveries_that_cannot_be_read_do_not_hold_up_the_next_claim(
@@ -782,8 +784,8 @@ def test_many_deliveries_that_cannot_be_read_do_not_hold_up_the_next_claim(
     store.accept([*bad, good])
     spoil(path, *bad)
     with pytest.raises(StoreDamaged):
-        store.claim_due(NOW + MINUTE, 3, until(NOW + 2 * MINUTE))
-    assert store.claim_due(NOW + MINUTE, 3, until(NOW + 2 * MINUTE)) == [good]
+        store.claim_due(NOW + MINUTE, 3, make_claim(NOW + 2 * MINUTE))
+    assert store.claim_due(NOW + MINUTE, 3, make_claim(NOW + 2 * MINUTE)) == [good]
 
 
 def test_a_delivery_is_due_when_its_row_says(store: SqliteStore, path: Path) -> None:

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeAlias
@@ -16,9 +16,9 @@ from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from support.records import MINUTE, NOW, delivery, subscription
+from support.records import NOW, delivery
 from support.scripts import running
-from thornsdk import Count, CountFilter, DeliveryRecord, DeliveryState, OutcomeKind, Pruned, Store
+from thornsdk import Count, CountFilter, DeliveryRecord, DeliveryState, OutcomeKind, Store
 from thornsdk.errors import InvalidPattern, InvalidValue, StoreError
 from thornsdk_plugins.memory import MemoryStore
 from thornsdk_plugins.sqlite import SqliteStore
@@ -67,97 +67,11 @@ def sqlite(path: Path) -> Iterator[SqliteStore]:
         yield one
 
 
-def test_deliveries_are_counted_by_subscription_day_event_and_state(store: Store) -> None:
-    one, other = SUBSCRIPTIONS[:2]
-    store.accept([made(to=other), made(due=NOW), made(), made(), made(at=NOW - DAY), made(event="a.b")])
-    assert [(c.subscription_id, c.day, c.event, c.state, c.deliveries) for c in store.counts()] == [
-        (one, TODAY - DAY, "order.created", "delivered", 1),
-        (one, TODAY, "a.b", "delivered", 1),
-        (one, TODAY, "order.created", "delivered", 2),
-        (one, TODAY, "order.created", "pending", 1),
-        (other, TODAY, "order.created", "delivered", 1),
-    ]
-
-
-def test_a_store_without_deliveries_counts_none(store: Store) -> None:
-    assert list(store.counts()) == []
-
-
-def test_a_day_is_one_in_utc(store: Store) -> None:
-    east = timezone(timedelta(hours=10))
-    store.accept([made(at=datetime(2026, 1, 2, 9, 0, tzinfo=east))])
-    assert [one.day for one in store.counts()] == [date(2026, 1, 1)]
-
-
-def test_what_is_pruned_stays_counted_and_adds_to_what_comes_later(store: Store) -> None:
-    store.accept([made(), made(), made(OutcomeKind.FAILED)])
-    before = totals(store)
-    assert store.prune(keep=0).total == 3
-    assert list(store.deliveries()) == []
-    assert totals(store) == before
-    store.accept([made()])
-    store.prune(keep=0)
-    assert totals(store) == {**before, (TODAY, "order.created", SUBSCRIPTIONS[0], DeliveryState.DELIVERED): 3}
-
-
-def test_the_counts_of_a_subscription_that_is_removed_stay(store: Store) -> None:
-    gone = subscription(id=SUBSCRIPTIONS[0])
-    store.put([gone])
-    store.accept([made(), made()])
-    store.prune(keep=1)
-    store.remove(gone.id)
-    assert [one.deliveries for one in store.counts()] == [2]
-
-
-@pytest.mark.parametrize("pruned", [True, False])
-@pytest.mark.parametrize(
-    "wanted",
-    [
-        CountFilter(),
-        CountFilter(event="order.*"),
-        CountFilter(subscription_id=SUBSCRIPTIONS[1]),
-        CountFilter(since=TODAY),
-        CountFilter(before=TODAY),
-        CountFilter(event="*", subscription_id=SUBSCRIPTIONS[0], since=TODAY - DAY, before=TODAY),
-        CountFilter(subscription_id=UUID(int=99)),
-    ],
-)
-def test_those_counts_are_given_that_the_filter_admits(
-    store: Store, wanted: CountFilter, pruned: bool
-) -> None:
-    for day in range(3):
-        for to in SUBSCRIPTIONS:
-            store.accept(made(at=NOW - day * DAY, event=one, to=to) for one in ("order.created", "user.left"))
-    if pruned:
-        store.prune(keep=0)
-    everything = list(store.counts())
-    assert len(everything) == 18
-    assert list(store.counts(wanted)) == [one for one in everything if wanted.admits(one)]
-
-
 def test_a_filter_takes_days_and_patterns_that_can_match() -> None:
     with pytest.raises(InvalidValue, match="'since' is a moment; it takes a day"):
         CountFilter(since=NOW)
     with pytest.raises(InvalidPattern):
         CountFilter(event="order.")
-
-
-def test_only_those_in_the_states_that_are_named_are_pruned(store: Store) -> None:
-    kinds = (OutcomeKind.DELIVERED, OutcomeKind.FAILED, OutcomeKind.BLOCKED)
-    store.accept(made(kind) for kind in kinds)
-    named = frozenset({DeliveryState.DELIVERED, DeliveryState.BLOCKED})
-    assert store.prune(NOW + MINUTE, None, named) == Pruned(delivered=1, blocked=1)
-    assert [one.state for one in store.deliveries()] == [DeliveryState.FAILED]
-    assert store.prune(NOW + MINUTE, None, frozenset()) == Pruned()
-
-
-def test_of_those_that_are_to_be_kept_the_other_states_are_none(store: Store) -> None:
-    store.accept(made(OutcomeKind.FAILED, at=NOW + 9 * MINUTE) for _ in range(3))
-    store.accept(made(at=NOW + number * MINUTE) for number in range(3))
-    assert store.prune(None, 2, frozenset({DeliveryState.DELIVERED})) == Pruned(delivered=1)
-    assert store.prune(None, 0, frozenset()) == Pruned()
-    several = frozenset({DeliveryState.DELIVERED, DeliveryState.FAILED})
-    assert store.prune(None, 1, several) == Pruned(delivered=2, failed=2)
 
 
 _records = st.lists(

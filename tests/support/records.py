@@ -1,18 +1,13 @@
 """Subscriptions and deliveries to put into stores."""
 
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from uuid import uuid4
-
-from attrs import evolve
 
 from thornsdk import (
     Attempt,
     DeliveryFilter,
     DeliveryRecord,
     DeliveryState,
-    Lease,
     Outcome,
     OutcomeKind,
     Reason,
@@ -44,24 +39,6 @@ def delivery(
         last=Attempt(number=1, started_at=at, duration=0.25, outcome=outcome),
         accepted_at=NOW,
     )
-
-
-def owed(**parts: Any) -> DeliveryRecord:
-    """A delivery that was accepted, and whose lease is over."""
-    known = evolve(delivery(due=NOW), lease=Lease("sender"))
-    return evolve(known, last=evolve(known.last, number=0), **parts)
-
-
-def lost(record: DeliveryRecord, due: datetime, holder: str = "here") -> DeliveryRecord:
-    """What is known of a delivery that somebody takes and never tells of again."""
-    outcome = Outcome(OutcomeKind.RETRY, Reason.WORKER_LOST, due)
-    last = Attempt(number=record.last.number + 1, started_at=NOW + MINUTE, duration=0.0, outcome=outcome)
-    return evolve(record, last=last, lease=Lease(holder))
-
-
-def until(due: datetime, holder: str = "here") -> Callable[[DeliveryRecord], DeliveryRecord]:
-    """Claims for as long as that."""
-    return lambda record: lost(record, due, holder)
 
 
 def in_state(*states: DeliveryState) -> DeliveryFilter:

@@ -220,6 +220,20 @@ MUTANTS = {
         ),
     },
     "store": {
+        "subscriptions that are put one by one": Mutant(
+            "        super().__init__(path)\n",
+            "        super().__init__(path)\n\n    def put(self, subscriptions):\n"
+            "        for one in subscriptions:\n            super().put([one])\n",
+            "test_puts_all_or_none",
+            "broken promise: a store puts all subscriptions that it is given or",
+        ),
+        "another subscription than that of the id": Mutant(
+            "        super().__init__(path)\n",
+            "        super().__init__(path)\n\n    def find(self, subscription_id):\n"
+            "        return next(self.subscriptions(), None)\n",
+            "test_finds_what_is_there_alone",
+            "broken promise: a store that knows no subscription of an id gives None",
+        ),
         "a file that others can read": Mutant(
             "if mode & forbidden:", "if False:", "test_a_file_that_others", "DID NOT RAISE"
         ),

@@ -102,7 +102,8 @@ class DeliveryTests(StoreTests):
         """A store gives deliveries by their latest attempts, the latest one first, each once."""
         # Half of them at one moment, and told in another order.
         several = [
-            delivery(f"n{number}", at=NOW + min(number, self.many // 2) * MINUTE) for number in range(self.many)
+            delivery(f"n{number}", at=NOW + min(number, self.many // 2) * MINUTE)
+            for number in range(self.many)
         ]
         for one in several[::3] + several[1::3] + several[2::3]:
             store.record(one)

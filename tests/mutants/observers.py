@@ -1,6 +1,7 @@
 import socket
 import threading
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -80,6 +81,43 @@ class Reporting(Sound):
             sock.sendto(b"delivered:1|c", ("127.0.0.1", 9))
 
 
+class ReportingOverAConnection(Sound):
+    """Has connected before, so nothing but the sending is seen."""
+
+    breaks = "test_sends_nothing"
+
+    def __init__(self) -> None:
+        self.far, self.near = socket.socket(type=socket.SOCK_DGRAM), socket.socket(type=socket.SOCK_DGRAM)
+        self.far.bind(("127.0.0.1", 0))
+        self.near.connect(self.far.getsockname())
+
+    def observe(self, record: DeliveryRecord) -> None:
+        self.near.send(b"delivered:1|c")
+
+    def close(self) -> None:
+        self.near.close()
+        self.far.close()
+
+
+class ReportingSomeAtOnce(Sound):
+    breaks = "test_sends_nothing"
+    waiting = 0
+
+    def observe(self, record: DeliveryRecord) -> None:
+        self.waiting += 1
+        if self.waiting % 5 == 0:
+            Reporting().observe(record)
+
+
+class WakingAThread(Sound):
+    """Wakes a thread over a pair of sockets, as event loops do, and breaks nothing."""
+
+    def observe(self, record: DeliveryRecord) -> None:
+        here, there = socket.socketpair()
+        with here, there:
+            here.send(b"\0")
+
+
 class ReportingInTime(Sound):
     """Reports in a thread of its own, and breaks nothing."""
 
@@ -113,6 +151,9 @@ MUTANTS = [
     NotForThreads,
     Slow,
     Reporting,
+    ReportingOverAConnection,
+    ReportingSomeAtOnce,
+    WakingAThread,
     ReportingInTime,
     WantsADeadline,
     ChattyOfSubscriptions,
@@ -123,6 +164,7 @@ class TestMutants(ObserverSuite):
     patience = 0.5
 
     @pytest.fixture(params=MUTANTS)
-    def observer(self, request: pytest.FixtureRequest) -> Observer:
+    def observer(self, request: pytest.FixtureRequest) -> Iterator[Observer]:
         made: Observer = request.param()
-        return made
+        yield made
+        getattr(made, "close", lambda: None)()

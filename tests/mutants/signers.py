@@ -3,6 +3,7 @@ import hmac
 import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from email.utils import format_datetime
 
 import pytest
 
@@ -204,6 +205,27 @@ class ItsOwnCalendar(Adds):
         return f"signed on {datetime.now(UTC):%Y-%m-%d}"
 
 
+class ItsOwnMilliseconds(Adds):
+    breaks = "test_takes_the_time_that_it_is_given"
+
+    def note(self, delivery: Delivery, at: datetime) -> str:
+        return str(int(datetime.now(UTC).timestamp()) // 1000 * 1_000_000)
+
+
+class ItsOwnHttpDate(Adds):
+    breaks = "test_takes_the_time_that_it_is_given"
+
+    def note(self, delivery: Delivery, at: datetime) -> str:
+        return format_datetime(datetime.now(UTC).replace(minute=0, second=0), usegmt=True)
+
+
+class ItsOwnBasicDate(Adds):
+    breaks = "test_takes_the_time_that_it_is_given"
+
+    def note(self, delivery: Delivery, at: datetime) -> str:
+        return f"{datetime.now(UTC):%Y%m%dT00}0000Z"
+
+
 class CurrentSecretAlone(Sound):
     breaks = "test_signs_with_secrets_that_have_not_ended"
     also = frozenset({"test_verifies_while_secrets_are_rotated"})
@@ -317,6 +339,9 @@ MUTANTS = [
     Counts,
     ItsOwnClock,
     ItsOwnCalendar,
+    ItsOwnMilliseconds,
+    ItsOwnHttpDate,
+    ItsOwnBasicDate,
     CurrentSecretAlone,
     OldSecretsForEver,
     GivesTheSecret,

@@ -20,13 +20,14 @@ from thornsdk.errors import TransportError
 from thornsdk.testing.suites import Arrived, TransportSuite
 
 PATIENCE = 2.0
+LATENESS = 0.2
 LOFT = ip_address("192.0.2.1")
 
 
 class Loft:
     """Where pigeons fly to; what arrived is in a file, for a child process brings some of it."""
 
-    url = "pigeon://loft.example/"
+    url = "pigeon://127.0.0.1/loft"
     nobody = "pigeon://nobody.example/"
     silent = "pigeon://silent.example/"
 
@@ -367,6 +368,16 @@ class WaitsForEver(Sound):
         time.sleep(2 * PATIENCE)
 
 
+class HasItsOwnTime(Sound):
+    """Gives up when it is tired, whatever the deadline is."""
+
+    breaks = "test_keeps_the_deadline"
+
+    def not_answered(self, request: Request) -> None:
+        time.sleep(request.timeout + 2 * LATENESS)
+        super().not_answered(request)
+
+
 class LostInTime(Sound):
     breaks = "test_keeps_the_deadline"
 
@@ -405,6 +416,22 @@ class AsksTooLate(Sound):
         return request.guard(LOFT)
 
 
+class ConnectsBeforeItAsks(Sound):
+    breaks = "test_sends_nothing_to_a_forbidden_address"
+
+    def forbidden(self, request: Request) -> str | None:
+        if request.url.host == "nobody.example":
+            self.refused(request)
+        return super().forbidden(request)
+
+
+class AsksNobodyAboutNames(Sound):
+    breaks = "test_sends_nothing_to_a_forbidden_address"
+
+    def forbidden(self, request: Request) -> str | None:
+        return None if request.url.host == "localhost" else super().forbidden(request)
+
+
 class ForbidsWithoutAReason(Sound):
     breaks = "test_sends_nothing_to_a_forbidden_address"
 
@@ -427,6 +454,22 @@ class LogsTheBody(Sound):
     def not_answered(self, request: Request) -> None:
         logging.getLogger("pigeon").debug("lost on the way: %r", request.body)
         super().not_answered(request)
+
+
+class LogsWhatArrives(Sound):
+    breaks = "test_tells_no_secret"
+
+    def fly(self, request: Request) -> None:
+        logging.getLogger("pigeon").info("flies to %s", request.url.text)
+        super().fly(request)
+
+
+class LogsATraceback(Sound):
+    breaks = "test_tells_no_secret"
+
+    def refused(self, request: Request) -> None:
+        logging.getLogger("pigeon").warning("refused", exc_info=ValueError(request.url.text))
+        super().refused(request)
 
 
 class ErrorThatDoesNotPickle(TransportError):
@@ -600,13 +643,18 @@ MUTANTS = [
     SaysThatItIsBroken,
     ErrorsOfTheSystem,
     WaitsForEver,
+    HasItsOwnTime,
     LostInTime,
     BrokenByAFailure,
     AsksNobody,
     AsksTooLate,
+    ConnectsBeforeItAsks,
+    AsksNobodyAboutNames,
     ForbidsWithoutAReason,
     QuotesTheUrl,
     LogsTheBody,
+    LogsWhatArrives,
+    LogsATraceback,
     ErrorsThatDoNotPickle,
     NotForThreads,
     OneHeapOfResults,
@@ -624,6 +672,7 @@ MUTANTS = [
 
 class TestMutants(TransportSuite):
     patience = PATIENCE
+    lateness = LATENESS
     reads_ahead = 30
 
     @pytest.fixture

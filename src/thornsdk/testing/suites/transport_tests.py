@@ -25,7 +25,7 @@ from thornsdk.typing import AddressGuard, Headers, IPAddress
 
 BRIEFLY = 0.5
 """The deadline of a request that is never answered, in seconds."""
-HIDDEN = "hidden"
+HIDDEN = "hidden-in-the-request"
 """What stands in each part of a request that no error may tell."""
 
 _OK = range(200, 300)
@@ -37,6 +37,9 @@ class TransportTests:
 
     patience: float = 30.0
     """How many seconds anything may take before it counts as hanging, which is far longer than it should."""
+
+    lateness: float = 4.0
+    """How many seconds after its deadline a request may end, which is far longer than it should."""
 
     largest_body: int = 1_000_000
     """How many bytes a body may have where the way has a limit that is known."""
@@ -108,30 +111,41 @@ class TransportTests:
 
     def error(self, transport: Transport, request: Request) -> TransportError:
         """Gives the error of a request that cannot be answered."""
+        answered = f"it gave an answer from {request.url.origin}"
         return within(
             self.patience,
-            lambda: error_of(TransportError, lambda: transport.send(request), "it gave an answer"),
+            lambda: error_of(TransportError, lambda: transport.send(request), answered),
             "the send",
         )
 
     def errors(self, transport: Transport, far_side: FarSide) -> list[Exception]:
         """Gives what can be raised here, of whatever kind, by requests that hide something in each part."""
-        requests: list[Request] = []
-        if far_side.nobody is not None:
-            requests.append(self._hiding(f"{far_side.nobody.rstrip('/')}/{HIDDEN}"))
-        if far_side.silent is not None:
-            requests.append(self._hiding(far_side.silent, timeout=BRIEFLY))
-        if not self.why_unguarded:
-            requests.append(self._hiding(far_side.url, guard=forbids_all))
+        requests = self.failing(far_side)
         if not requests:
             not_tested(self, "no error can be had: its far side has neither `nobody` nor `silent`")
-        calls = (partial(transport.send, one) for one in requests)
-        return within(self.patience, lambda: errors_of(calls), "what has to fail")
+        return self.raised(transport, requests)
 
-    def _hiding(
+    def raised(self, transport: Transport, requests: Sequence[Request]) -> list[Exception]:
+        """Sends requests, and gives what they raise, of whatever kind."""
+        calls = (partial(transport.send, one) for one in requests)
+        return within(self.patience, lambda: errors_of(calls), "to send what may fail")
+
+    def failing(self, far_side: FarSide) -> list[Request]:
+        """Makes the requests that can fail here; they hide something in each part."""
+        requests: list[Request] = []
+        if far_side.nobody is not None:
+            requests.append(self.hiding(f"{far_side.nobody.rstrip('/')}/{HIDDEN}?key={HIDDEN}"))
+        if far_side.silent is not None:
+            requests.append(self.hiding(f"{far_side.silent}?key={HIDDEN}", timeout=BRIEFLY))
+        if not self.why_unguarded:
+            requests.append(self.hiding(f"{far_side.url}?key={HIDDEN}", guard=forbids_all))
+        return requests
+
+    def hiding(
         self, url: str, *, timeout: float | None = None, guard: AddressGuard = lambda _: None
     ) -> Request:
-        made = self.request(f"{url}?key={HIDDEN}", HIDDEN.encode(), timeout=timeout, guard=guard)
+        """Makes a request that hides something in its body and a header."""
+        made = self.request(url, HIDDEN.encode(), timeout=timeout, guard=guard)
         return evolve(made, headers=(*self.headers, ("X-Hidden", HIDDEN)))
 
 

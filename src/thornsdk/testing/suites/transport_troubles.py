@@ -1,9 +1,11 @@
 """What every transport promises where something goes wrong."""
 
 import logging
+import time
 
 import pytest
 
+from thornsdk.model import URL
 from thornsdk.reasons import Reason
 from thornsdk.stages import Transport
 from thornsdk.testing.suites.far_sides import FarSide
@@ -45,8 +47,12 @@ class TroublePromises(TransportTests):
         """Where nothing is answered, a transport raises a TransportError at the deadline: a timeout."""
         if far_side.silent is None:
             not_tested(self, "its far side has no `silent`")
+        begin = time.monotonic()
         error = self.error(transport, self.request(far_side.silent, timeout=BRIEFLY))
+        took = time.monotonic() - begin
         keeps(error.reason is Reason.TIMEOUT, f"its reason is {error.reason}")
+        in_time = took <= BRIEFLY + self.lateness
+        keeps(in_time, f"the deadline was {BRIEFLY:g} seconds, and it took {took:.1f}")
 
     @promise
     def test_serves_on_after_a_failure(self, transport: Transport, far_side: FarSide) -> None:
@@ -56,24 +62,39 @@ class TroublePromises(TransportTests):
 
     @promise
     def test_sends_nothing_to_a_forbidden_address(self, transport: Transport, far_side: FarSide) -> None:
-        """A transport connects to no address that a request's guard forbids, and gives address_forbidden."""
+        """A transport connects to no address that a request's guard forbids, and gives address_forbidden.
+
+        A name may be one that it does not resolve. Where it does, each of its addresses is asked about.
+        """
         if self.why_unguarded:
             not_tested(self, self.why_unguarded)
-        error = self.error(transport, self.request(far_side.url, guard=forbids_all))
+        self._check_forbidden(transport, far_side, far_side.url)
+        if by_name := _by_name(far_side.url):
+            self._check_forbidden(transport, far_side, by_name, Reason.NAME_NOT_RESOLVED)
+        if far_side.nobody is not None:  # Who connects before it asks is refused there.
+            self._check_forbidden(transport, far_side, far_side.nobody)
+
+    def _check_forbidden(self, transport: Transport, far_side: FarSide, url: str, *or_else: Reason) -> None:
+        error = self.error(transport, self.request(url, guard=forbids_all))
         came = len(far_side.arrived())
         keeps(not came, f"{came} request arrived at a forbidden address")
-        keeps(error.reason is Reason.ADDRESS_FORBIDDEN, f"its reason is {error.reason}")
+        asked = error.reason in {Reason.ADDRESS_FORBIDDEN, *or_else}
+        told = f"of {URL.parse(url).origin}, its reason is {error.reason}"
+        keeps(asked, f"{told}; the guard is to be asked before anything is connected")
 
     @promise
     def test_tells_no_secret(
         self, transport: Transport, far_side: FarSide, caplog: pytest.LogCaptureFixture
     ) -> None:
         """A transport tells nothing of path, query, headers or body, neither in an error nor in a log."""
+        taken = self.hiding(far_side.url)
         with caplog.at_level(logging.DEBUG):
-            errors = self.errors(transport, far_side)
+            errors = self.raised(transport, [taken, *self.failing(far_side)])
         for error in errors:
             keeps(HIDDEN not in f"{error}{error!r}", f"an error says: {error}")
-        told = [one.getMessage() for one in caplog.records if HIDDEN in one.getMessage()]
+        secrets = {HIDDEN, taken.url.target} - {"/"}
+        logged = map(logging.Formatter().format, caplog.records)  # with tracebacks, which are logged as well
+        told = [text for text in logged if any(one in text for one in secrets)]
         keeps(not told, f"a log says: {', '.join(told)}")
 
     @promise
@@ -81,3 +102,9 @@ class TroublePromises(TransportTests):
         """A transport's error pickles, so that it can cross processes."""
         for error in self.errors(transport, far_side):
             check_pickles(error)
+
+
+def _by_name(url: str) -> str | None:
+    """Gives the same place by the name that it has on every machine; None where it has none."""
+    here = "127.0.0.1"
+    return url.replace(here, "localhost", 1) if URL.parse(url).host == here else None

@@ -172,3 +172,9 @@ def test_a_stage_of_no_kind_is_refused(run: Commands) -> None:
     ran = run("plugins", "new", "pigeon", "--stage", "carrier")
     assert ran.code == 2
     assert "'carrier' is not one of 'serializer', 'signer', 'transport', 'dispatcher', 'store'" in ran.err
+
+
+def test_without_a_stage_one_line_says_which_there_are(run: Commands) -> None:
+    ran = run("plugins", "new", "pigeon")
+    assert ran.code == 2
+    assert "Missing option '--stage'. Choose from: serializer, signer, transport, dispatcher" in ran.err

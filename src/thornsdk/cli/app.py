@@ -35,7 +35,8 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except click.UsageError as exc:
             path = exc.ctx.command_path if exc.ctx else ctx.command_path
-            raise Problem(f"{exc.format_message()} ({path} --help)") from exc
+            text = " ".join(exc.format_message().split())  # Of an option with choices it has several lines.
+            raise Problem(f"{text} ({path} --help)") from exc
         except ThornError as exc:
             raise translate(exc) from exc
         except KeyboardInterrupt:

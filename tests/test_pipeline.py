@@ -164,6 +164,12 @@ def test_a_stage_in_a_wrong_slot_is_refused(slot: str, value: object, told: str)
         Pipeline(**stages(**{slot: value}))  # type: ignore[arg-type]  # one is wrong on purpose
 
 
+@pytest.mark.parametrize("slot", ["serializers", "signers", "transports", "observers"])
+def test_a_stage_that_stands_alone_where_several_may_is_refused(slot: str) -> None:
+    with pytest.raises(PipelineError, match=f"^{slot} takes several: put the RecordingSigner into a list$"):
+        Pipeline(**stages(**{slot: RecordingSigner()}))  # type: ignore[arg-type]  # on purpose
+
+
 def test_serializers_that_write_headers_are_known_by_their_content_types() -> None:
     saying = SayingSerializer(lambda delivery: (), "text/plain")
     pipeline = make_pipeline([CountingTransport()], serializers=[JsonSerializer(), saying])

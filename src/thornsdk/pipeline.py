@@ -29,18 +29,25 @@ T = TypeVar("T")
 
 # A converter tells the type checker what its field takes, so each field has one of its own.
 def _serializers(stages: Iterable[Serializer]) -> tuple[Serializer, ...]:
-    return tuple(stages)
+    return _several("serializers", stages)
 
 
 def _signers(stages: Iterable[Signer]) -> tuple[Signer, ...]:
-    return tuple(stages)
+    return _several("signers", stages)
 
 
 def _transports(stages: Iterable[Transport]) -> tuple[Transport, ...]:
-    return tuple(stages)
+    return _several("transports", stages)
 
 
 def _observers(stages: Iterable[Observer]) -> tuple[Observer, ...]:
+    return _several("observers", stages)
+
+
+def _several(kind: str, stages: Iterable[T]) -> tuple[T, ...]:
+    given: object = stages
+    if not isinstance(given, Iterable):
+        raise PipelineError(f"{kind} takes several: put the {type(given).__qualname__} into a list")
     return tuple(stages)
 
 

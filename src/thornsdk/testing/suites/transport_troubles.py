@@ -68,11 +68,11 @@ class TroublePromises(TransportTests):
         """
         if self.why_unguarded:
             not_tested(self, self.why_unguarded)
-        self._check_forbidden(transport, far_side, far_side.url)
-        if by_name := _by_name(far_side.url):
-            self._check_forbidden(transport, far_side, by_name, Reason.NAME_NOT_RESOLVED)
-        if far_side.nobody is not None:  # Who connects before it asks is refused there.
-            self._check_forbidden(transport, far_side, far_side.nobody)
+        by_name = _by_name(far_side.url)
+        # Where nobody is, who connects before it asks is refused.
+        for url in filter(None, (far_side.url, by_name, far_side.nobody)):
+            unresolved = (Reason.NAME_NOT_RESOLVED,) if url == by_name else ()
+            self._check_forbidden(transport, far_side, url, *unresolved)
 
     def _check_forbidden(self, transport: Transport, far_side: FarSide, url: str, *or_else: Reason) -> None:
         error = self.error(transport, self.request(url, guard=forbids_all))

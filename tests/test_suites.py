@@ -170,6 +170,7 @@ def test_a_store_without_a_second_way_in_is_not_seen_from_several_processes(
         "test_has_one_identity_everywhere",
         "test_keeps_what_was_written",
         "test_shows_others_what_was_written",
+        "test_shows_the_same_to_all",
     }
 
 

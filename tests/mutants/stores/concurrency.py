@@ -172,6 +172,7 @@ class SeesItsOwnAlone(Sound):
             "test_can_be_read_while_it_is_written",
             "test_keeps_what_was_written",
             "test_loses_no_change_of_a_subscription",
+            "test_shows_the_same_to_all",
         }
     )
 
@@ -180,6 +181,22 @@ class SeesItsOwnAlone(Sound):
         other.__dict__ = dict(self.__dict__)
         other._subscriptions = dict(self._subscriptions)
         return other
+
+
+class StumblesOverNothing(Sound):
+    """Does not see what is written after a claim that has found nothing."""
+
+    breaks = "test_shows_the_same_to_all"
+    stopped = False
+
+    def claim_due(self, now: datetime, limit: int, claim: Claim) -> list[DeliveryRecord]:
+        claimed = super().claim_due(now, limit, claim)
+        self.stopped = not claimed
+        return claimed
+
+    def record(self, delivery: DeliveryRecord) -> None:
+        if not self.stopped:
+            super().record(delivery)
 
 
 class WritesWhenItIsLeft(Sound):
@@ -225,6 +242,7 @@ MUTANTS = [
     RecordsInTwoSteps,
     PrunesInTwoSteps,
     SeesItsOwnAlone,
+    StumblesOverNothing,
     WritesWhenItIsLeft,
     NamesItselfAnew,
     NamesItselfNot,

@@ -17,7 +17,7 @@ from thornsdk.policy.breaker import Breaker
 from thornsdk.policy.traffic import Traffic
 from thornsdk.stages import Store
 from thornsdk.testing.suites.promises import keeps, side_by_side
-from thornsdk.testing.suites.stores.comparing import check_is, check_same_set
+from thornsdk.testing.suites.stores.comparing import check_given, check_is, check_same_set
 from thornsdk.testing.suites.stores.samples import (
     EVENT,
     MINUTE,
@@ -248,6 +248,30 @@ class ConcurrencyTests(StoreTests):
         check_is(store.change_traffic(one.id, lambda known: known), Traffic(duration=0.5), "the traffic")
         keeps(store.remove(one.id), "it could not be removed")
         keeps(other.find(one.id) is None, "what was removed here is found there")
+
+    @promised
+    def test_shows_the_same_to_all(self, store: Store, other: Store) -> None:
+        """A store shows the same to all processes, whichever of them did what, in turns, or did nothing."""
+        one, due, late = subscription(), pending("due"), accepted("late", due=_LATER)
+        claim = make_claim(_LATER)
+        steps: tuple[Callable[[Store], object], ...] = (
+            lambda here: here.put([]),
+            lambda here: here.put([one]),
+            lambda here: here.claim_due(NOW - MINUTE, 9, claim),
+            lambda here: here.record(due),
+            lambda here: here.claim_new(uuid4(), 9, claim),
+            lambda here: here.accept([late]),
+            lambda here: here.take(due.id, _LATER, make_taken(due, NOW)),
+            lambda here: here.claim_due(NOW, 9, claim),
+            lambda here: here.prune(keep=9),
+            lambda here: here.change(one.id, lambda known: evolve(known, owner="acme")),
+        )
+        for number, step in enumerate(steps):
+            step((store, other)[number % 2])
+        for here in (store, other):
+            check_given(here.subscriptions(), [evolve(one, owner="acme")])
+            check_same_set(here.deliveries(), [due, late])
+            check_is(here.delivery(due.id), make_taken(due, _LATER), "the delivery that was claimed")
 
     @promised
     def test_keeps_what_was_written(self, store: Store) -> None:

@@ -48,9 +48,9 @@ class StoreTests:
     """What the tests of all promises of a store share, and what makes it one."""
 
     many: int = 250
-    """How many subscriptions or deliveries make a long stream: more than the store reads at once."""
+    """How many subscriptions or deliveries make a long stream, more than the store reads at once."""
     patience: float = 60.0
-    """How many seconds anything may take before it counts as hanging: far longer than it should."""
+    """How many seconds a promise may take before it counts as hanging, far more than it should."""
 
     @pytest.fixture
     def store(self) -> Store:

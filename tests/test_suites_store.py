@@ -1,5 +1,7 @@
 """The suite of stores finds what it is for: stores that are broken in one way each."""
 
+import subprocess
+import sys
 from collections.abc import Mapping
 from types import ModuleType
 
@@ -63,3 +65,8 @@ def test_a_mutant_is_found_by_the_promise_that_it_breaks(
 def test_every_promise_has_a_mutant_that_breaks_it() -> None:
     promises = {name for name in dir(StoreSuite) if name.startswith("test_")}
     assert {mutant.breaks for part in PARTS for mutant in part.MUTANTS} - {""} == promises
+
+
+def test_the_suite_needs_no_hypothesis() -> None:
+    script = "import sys; sys.modules['hypothesis'] = None; import thornsdk.testing.suites"
+    subprocess.run([sys.executable, "-c", script], check=True)

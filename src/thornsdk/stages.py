@@ -192,7 +192,8 @@ def exchange(
 class Store(Protocol):
     """Keeps subscriptions, and what became of deliveries. Safe to share between threads.
 
-    Every method may raise `~thornsdk.errors.StoreError`.
+    Every method may raise `~thornsdk.errors.StoreError`. A stream that it gives holds no lock: whoever reads
+    it may write meanwhile, and may leave it half read.
     """
 
     @property
@@ -204,7 +205,10 @@ class Store(Protocol):
         ...
 
     def put(self, subscriptions: Iterable[Subscription]) -> None:
-        """Adds subscriptions or replaces those of the same id: all of them or, on an error, none."""
+        """Adds subscriptions or replaces those of the same id: all of them or, on an error, none.
+
+        Reading ``subscriptions`` may read this store.
+        """
         ...
 
     def find(self, subscription_id: UUID) -> Subscription | None:
@@ -406,7 +410,10 @@ class Store(Protocol):
         ...
 
     def close(self) -> None:
-        """Lets go of what it holds. Closing twice does no harm."""
+        """Lets go of what it holds. Closing twice does no harm.
+
+        Who uses it later is served all the same, or is told so by an error of thornsdk.
+        """
         ...
 
     def failing_since(self, subscription_id: UUID) -> datetime | None:

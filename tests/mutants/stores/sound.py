@@ -52,7 +52,7 @@ class Opened(StoreTests):
     """Opens mutants for the tests that find them."""
 
     many = 20
-    patience = 3.0
+    patience = 5.0
 
     @pytest.fixture
     def store(self, mutant: type[Store]) -> Store:

@@ -174,8 +174,7 @@ class ClaimTests(StoreTests):
         for one in (*ended, pending("unknown")):
             told = store.take(one.id, NOW, make_taken(one, _LATER))
             keeps(told is False, f"it took one that is {one.state if one in ended else 'unknown'}")
-        check_same = [one for one in store.deliveries() if one.lease is not None]
-        check_given(check_same, [])
+        check_given([one for one in store.deliveries() if one.lease is not None], [])
 
     @promised
     def test_forgets_an_attempt_that_is_taken_back(self, store: Store) -> None:

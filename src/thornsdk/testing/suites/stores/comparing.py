@@ -9,6 +9,9 @@ from thornsdk.model import DeliveryRecord, Subscription
 from thornsdk.testing.suites.promises import broken, keeps
 from thornsdk.testing.suites.stores.samples import name, names
 
+_SHOWN = 8
+_LONGEST = 120
+
 
 class Deliberate(Exception):
     """What a change, a claim or a stream raises on purpose."""
@@ -100,7 +103,3 @@ def _differences(found: object, wanted: object, field: str = "") -> Iterator[str
 def _shown(value: object) -> str:
     text = repr(value)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
-
-
-_SHOWN = 8
-_LONGEST = 120

@@ -49,7 +49,7 @@ class Users:
         __tracebackhide__ = True
         self.gather(lambda store, number: [do(store, number)])
 
-    def gather(self, do: Callable[[Store, int], Iterable[UUID | object]]) -> list[object]:
+    def gather(self, do: Callable[[Store, int], Iterable[object]]) -> list[object]:
         """Has each thread do something, and gives together what they give."""
         __tracebackhide__ = True
 
@@ -171,9 +171,8 @@ class ConcurrencyTests(StoreTests):
         def read(here: Store) -> None:
             for first, *_, last in batches:
                 _wait_for(partial(here.delivery, first.id), users.patience / 2)
-                keeps(
-                    here.delivery(last.id) is not None, "it showed the first of them, and then not the last"
-                )
+                whole = here.delivery(last.id) is not None
+                keeps(whole, "it showed the first of them, and then not the last")
 
         # Connections take turns: of two that write and two that read, each has one of both.
         users.all_at_once(lambda here, number: read(here) if number in {1, 2} else write(here))
@@ -185,7 +184,6 @@ class ConcurrencyTests(StoreTests):
         deliveries = [delivery(f"n{number:02}") for number in range(2 * _EACH)]
         store.put(subscriptions)
         store.accept(deliveries)
-
         before = {one.id for one in subscriptions} | {one.id for one in deliveries}
         reading = [1, 2]
 
@@ -209,7 +207,6 @@ class ConcurrencyTests(StoreTests):
         """A store loses no attempt, and not that one arrived, however many are recorded at once."""
         one = pending()
         store.record(one)
-
         numbers = range(2, 2 + _THREADS * _EACH)
         arrived = then(one, numbers[_EACH])
 

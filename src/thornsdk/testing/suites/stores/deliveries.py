@@ -150,13 +150,8 @@ class DeliveryTests(StoreTests):
         several = [subscription(f"n{number:04}") for number in range(self.many)]
         store.put(several)
 
-        def made() -> Iterator[DeliveryRecord]:
-            for one in store.matching(Audience(event=EVENT)):
-                new = accepted(to=one.id)
-                if store.delivery(new.id) is None:
-                    yield new
-
-        store.accept(made())
+        made = (accepted(to=one.id) for one in store.matching(Audience(event=EVENT)))
+        store.accept(new for new in made if store.delivery(new.id) is None)
         given = {one.subscription_id for one in store.deliveries()}
         keeps(given == {one.id for one in several}, f"it accepted {len(given)} of {len(several)}")
 

@@ -126,12 +126,12 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(one=_deliveries, lease=st.sampled_from([None, Lease("sender")]))
     def take_back(self, one: DeliveryRecord, lease: Lease | None) -> None:
         """Takes back an attempt that was begun."""
-        known = self.model.known.get(one.id)
-        if known is None or known.last.number == 0 or known.lease is None or known.next_attempt_at is None:
+        known = self.model.known.get(one.id, one)
+        before = self.model.history.get(one.id, {}).get(known.last.number - 1, one.last)
+        begun = known.last.number > 0 and known.lease is not None
+        # Where its end was told late, who took it knows it as pending, and that is not in the history.
+        if known.next_attempt_at is None or not begun or before.outcome.kind is not OutcomeKind.RETRY:
             return
-        before = self.model.history[one.id].get(known.last.number - 1, one.last)
-        if before.outcome.kind is not OutcomeKind.RETRY:
-            return  # Its end was told late: who took it knows it as pending, and that is not in the history.
         # Only what was accepted and never begun stays with who sends it.
         back = evolve(known, last=before, lease=None if before.number else lease).due_at(self.now)
         _check(

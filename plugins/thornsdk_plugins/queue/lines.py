@@ -138,15 +138,22 @@ class Lines:
 
     def _work(self) -> None:
         line = Line(self._open_link)
+        self._note_idle()
         while (todo := self._next()) is not None:
             job, destination = todo
-            job.finish(exchange(partial(_publish, line, job, destination), job.request).result)
+            result = exchange(partial(_publish, line, job, destination), job.request).result
+            # Whoever hears of the result may put the next job at once: it needs no other connection.
+            self._note_idle()
+            job.finish(result)
         line.close()
+
+    def _note_idle(self) -> None:
+        with self._changed:
+            self._idle += 1
 
     def _next(self) -> tuple[Job, Destination] | None:
         """Waits for a job; None where none comes."""
         with self._changed:
-            self._idle += 1
             self._changed.wait_for(lambda: self._jobs or self._closed, self._idle_timeout)
             self._idle -= 1
             if self._jobs:

@@ -16,6 +16,7 @@ from thornsdk.plugins import (
     PluginManager,
     Source,
     distribution_of,
+    in_order,
     installed_points,
 )
 
@@ -61,8 +62,7 @@ def find_installed(version: str, block: frozenset[str] = frozenset()) -> list[In
     Returns:
         The plugins in the order in which a `PluginManager` loads them.
     """
-    ordered = sorted(installed_points(), key=lambda one: (distribution_of(one), one.name))
-    return [_load(point, version, block) for point in ordered]
+    return [_load(point, version, block) for point in in_order(installed_points())]
 
 
 def find_clashes(plugins: Iterable[InstalledPlugin]) -> Clashes:

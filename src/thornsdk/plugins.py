@@ -169,7 +169,7 @@ class PluginManager:
                 instead, and told when somebody asks for it.
         """
         found = installed_points() if points is None else points
-        for point in sorted(found, key=lambda one: (distribution_of(one), one.name)):
+        for point in in_order(found):
             source = Source(point.name, distribution_of(point))
             if not self._blocked(source):
                 self._load_one(point, source)
@@ -213,31 +213,31 @@ class PluginManager:
             PluginLoadError: If a hook raises, or gives something else than it should.
             PluginClashError: If two plugins provide the same name.
         """
-        return self._catalogue(kind, KINDS[kind])
+        return self._catalogue(kind)
 
     def serializers(self) -> Catalogue[Serializer]:
         """The serializers that plugins provide."""
-        return self._catalogue("serializer", Serializer)
+        return self._catalogue("serializer")
 
     def signers(self) -> Catalogue[Signer]:
         """The signers that plugins provide."""
-        return self._catalogue("signer", Signer)
+        return self._catalogue("signer")
 
     def transports(self) -> Catalogue[Transport]:
         """The transports that plugins provide."""
-        return self._catalogue("transport", Transport)
+        return self._catalogue("transport")
 
     def dispatchers(self) -> Catalogue[Dispatcher]:
         """The dispatchers that plugins provide."""
-        return self._catalogue("dispatcher", Dispatcher)
+        return self._catalogue("dispatcher")
 
     def stores(self) -> Catalogue[Store]:
         """The stores that plugins provide."""
-        return self._catalogue("store", Store)
+        return self._catalogue("store")
 
     def observers(self) -> Catalogue[Observer]:
         """The observers that plugins provide."""
-        return self._catalogue("observer", Observer)
+        return self._catalogue("observer")
 
     def _blocked(self, source: Source) -> bool:
         return not self._block.isdisjoint((source.plugin, source.qualified))
@@ -253,7 +253,7 @@ class PluginManager:
             raise PluginLoadError(source.plugin, source.distribution, problem) from exc
         self.register(plugin, source)
 
-    def _catalogue(self, stage: str, protocol: type) -> Catalogue[S]:
+    def _catalogue(self, stage: str) -> Catalogue[S]:
         offers: dict[str, Offer[S]] = {}
         for one in self._loaded:
             for provided in self._ask(one, f"{HOOK_PREFIX}{stage}s"):
@@ -262,7 +262,7 @@ class PluginManager:
                 if (first := offers.get(offer.provided.name)) is not None:
                     raise clash(stage, offer.provided.name, first.source, one.source)
                 offers[offer.provided.name] = offer
-        return Catalogue(stage, protocol, offers, self._missing)
+        return Catalogue(stage, KINDS[stage], offers, self._missing)
 
     def _ask(self, one: LoadedPlugin, hook: str) -> list[object]:
         try:
@@ -287,6 +287,11 @@ def installed_points() -> "Iterable[EntryPoint]":
     from importlib.metadata import entry_points
 
     return entry_points(group=GROUP)
+
+
+def in_order(points: "Iterable[EntryPoint]") -> "list[EntryPoint]":
+    """Gives entry points in the order in which they are loaded: by distribution, then by name."""
+    return sorted(points, key=lambda one: (distribution_of(one), one.name))
 
 
 def distribution_of(point: "EntryPoint") -> str:

@@ -88,7 +88,7 @@ class DispatcherSuite:
     @promise
     def test_is_a_dispatcher(self, dispatcher: Dispatcher) -> None:
         """A dispatcher has a name, and a way to dispatch of its own."""
-        check_stage(dispatcher, Dispatcher, ("name", "dispatch"))
+        check_stage(dispatcher, Dispatcher)
 
     @promise
     def test_has_a_name(self, dispatcher: Dispatcher) -> None:

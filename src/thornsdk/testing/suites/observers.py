@@ -51,7 +51,7 @@ class ObserverSuite:
     @promise
     def test_is_an_observer(self, observer: Observer) -> None:
         """An observer has a way to observe of its own."""
-        check_stage(observer, Observer, ("observe",))
+        check_stage(observer, Observer)
 
     @promise
     def test_takes_any_record(self, observer: Observer) -> None:

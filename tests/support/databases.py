@@ -1,6 +1,5 @@
 """Databases of an application, each with its orders and an outbox beside them."""
 
-import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,12 +9,10 @@ from uuid import uuid4
 
 import pytest
 
+from support import given
 from thornsdk import Outbox
 
 HOW_TO_RUN = "install psycopg, and set THORN_TEST_POSTGRES_URL to a PostgreSQL where we may make schemas"
-
-# It is no setting of thornsdk, which refuses names that it does not know.
-POSTGRES_GIVEN = os.environ.pop("THORN_TEST_POSTGRES_URL", None)
 
 
 class Shop:
@@ -97,13 +94,13 @@ def format_shop(path: Path) -> Shop:
 @contextmanager
 def postgres_shops() -> Iterator[OpenShop]:
     """Gives what opens connections to a schema of ours. Where there is no PostgreSQL, the test is skipped."""
-    if POSTGRES_GIVEN is None:
+    if given.POSTGRES is None:
         pytest.skip(f"PostgreSQL is not tested: {HOW_TO_RUN}")
     psycopg: Any = pytest.importorskip("psycopg", reason=f"PostgreSQL is not tested: {HOW_TO_RUN}")
     schema = f"thornsdk_test_{uuid4().hex[:8]}"
-    with psycopg.connect(POSTGRES_GIVEN, autocommit=True) as administrator:
+    with psycopg.connect(given.POSTGRES, autocommit=True) as administrator:
         administrator.execute(f"CREATE SCHEMA {schema}")
         try:
-            yield lambda: Shop(psycopg.connect(POSTGRES_GIVEN, options=f"-c search_path={schema}"), "format")
+            yield lambda: Shop(psycopg.connect(given.POSTGRES, options=f"-c search_path={schema}"), "format")
         finally:
             administrator.execute(f"DROP SCHEMA {schema} CASCADE")

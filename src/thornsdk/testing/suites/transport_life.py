@@ -31,10 +31,10 @@ class LifePromises(TransportTests):
 
         def send(number: int) -> None:
             for step in range(_TIMES):
-                check_answer(transport.send(self.request(far_side.url, b"%d.%d" % (number, step))))
+                check_answer(transport.send(self._request(far_side.url, b"%d.%d" % (number, step))))
 
         side_by_side(_THREADS, send, self.patience)
-        times = Counter(one.body for one in self.arrivals(far_side, _THREADS * _TIMES))
+        times = Counter(one.body for one in self._arrivals(far_side, _THREADS * _TIMES))
         sent = Counter(b"%d.%d" % (number, step) for number in range(_THREADS) for step in range(_TIMES))
         keeps(times == sent, f"of {_THREADS * _TIMES} requests, {dict(times - sent)} came too often")
 
@@ -43,7 +43,7 @@ class LifePromises(TransportTests):
         """A transport sends many for several threads at once, and gives each thread its own results."""
 
         def send(_: int) -> int:
-            requests = [self.request(far_side.url) for _ in range(_TIMES)]
+            requests = [self._request(far_side.url) for _ in range(_TIMES)]
             results = list(transport.send_many(iter(requests)))
             return len({id(one) for one in requests} ^ {id(one.request) for one in results})
 
@@ -53,7 +53,7 @@ class LifePromises(TransportTests):
     @promise
     def test_closes_twice(self, transport: Transport, far_side: FarSide) -> None:
         """A transport may be closed twice."""
-        transport.send(self.request(far_side.url))
+        transport.send(self._request(far_side.url))
         for _ in range(2):
             within(self.patience, transport.close, "to close it")
 
@@ -65,12 +65,12 @@ class LifePromises(TransportTests):
     @promise
     def test_does_not_hang_after_its_end(self, transport: Transport, far_side: FarSide) -> None:
         """A transport that was closed sends on or raises an error of thornsdk, and does not hang."""
-        transport.send(self.request(far_side.url))
+        transport.send(self._request(far_side.url))
         transport.close()
 
         def send() -> None:
             with suppress(ThornError):
-                transport.send(self.request(far_side.url))
+                transport.send(self._request(far_side.url))
 
         within(self.patience, send, "the send")
 
@@ -79,7 +79,7 @@ class LifePromises(TransportTests):
         self, far_side: FarSide, threads_before: frozenset[threading.Thread], transport: Transport
     ) -> None:
         """A transport that was closed has no thread left that keeps the process from ending."""
-        for _ in transport.send_many(self.request(far_side.url) for _ in range(_TIMES)):
+        for _ in transport.send_many(self._request(far_side.url) for _ in range(_TIMES)):
             pass
         transport.close()
         give_up_at = time.monotonic() + self.patience
@@ -97,13 +97,13 @@ class LifePromises(TransportTests):
         """
         if self.why_not_forked:
             not_tested(self, self.why_not_forked)
-        requests = {who: self.request(far_side.url, who.encode()) for who in ("before", "child", "after")}
+        requests = {who: self._request(far_side.url, who.encode()) for who in ("before", "child", "after")}
         check_answer(transport.send(requests["before"]))
         problem = self._in_child(transport, requests["child"])
         keeps(not problem, f"in the child, {problem}")
         problem = _problem(transport, requests["after"])
         keeps(not problem, f"in the parent after the fork, {problem}")
-        came = Counter(one.body.decode(errors="replace") for one in self.arrivals(far_side, len(requests)))
+        came = Counter(one.body.decode(errors="replace") for one in self._arrivals(far_side, len(requests)))
         keeps(came == Counter(requests.keys()), f"of before, child and after, there came {dict(came)}")
 
     @pytest.fixture

@@ -54,8 +54,8 @@ class SendingPromises(TransportTests):
         largest = bytes(range(256)) * (self.largest_body // 256)
         bodies = [b"", b"\0", b"\r\n\r\n", "☃".encode(), bytes(range(256)), b" {} \n", largest]
         for body in bodies:
-            transport.send(self.request(far_side.url, body))
-        came = [one.body for one in self.arrivals(far_side, len(bodies))]
+            transport.send(self._request(far_side.url, body))
+        came = [one.body for one in self._arrivals(far_side, len(bodies))]
         for body in bodies:
             shown = f"{body[:10]!r}, {len(body)} bytes long," if body else "an empty body"
             lengths = sorted(map(len, came))
@@ -64,8 +64,8 @@ class SendingPromises(TransportTests):
     @promise
     def test_sends_all_headers(self, transport: Transport, far_side: FarSide) -> None:
         """A transport sends all headers of a request, each with its exact value."""
-        transport.send(self.request(far_side.url))
-        came = self.arrivals(far_side, 1)[0].headers
+        transport.send(self._request(far_side.url))
+        came = self._arrivals(far_side, 1)[0].headers
         if came is None:
             not_tested(self, "its far side tells no headers")
         found = {(name.lower(), value) for name, value in came}
@@ -77,8 +77,8 @@ class SendingPromises(TransportTests):
         """A transport sends a request once: another try is another attempt, which is known and told."""
         bodies = [b"%d" % number for number in range(5)]
         for body in bodies:
-            transport.send(self.request(far_side.url, body))
-        times = Counter(one.body for one in self.arrivals(far_side, len(bodies)))
+            transport.send(self._request(far_side.url, body))
+        times = Counter(one.body for one in self._arrivals(far_side, len(bodies)))
         often = {body.decode(errors="replace"): count for body, count in times.items() if count > 1}
         keeps(not often, f"some arrived more than once: {often}")
 
@@ -88,7 +88,7 @@ class SendingPromises(TransportTests):
 
         2xx means that it was delivered, and nothing else does.
         """
-        response: object = transport.send(self.request(far_side.url))
+        response: object = transport.send(self._request(far_side.url))
         if not isinstance(response, Response):
             broken(f"it gave a {type(response).__name__}")
         status: object = response.status

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 from thornsdk.errors import TransportError
@@ -25,7 +25,7 @@ class StreamPromises(TransportTests):
     @promise
     def test_gives_one_result_for_each_request(self, transport: Transport, far_side: FarSide) -> None:
         """A transport gives one result for each request, with the very object that it was given."""
-        requests = [self.request(far_side.url, b"%d" % number) for number in range(_MANY)]
+        requests = [self._request(far_side.url, b"%d" % number) for number in range(_MANY)]
         results = list(transport.send_many(iter(requests)))
         given = Counter(id(one.request) for one in results)
         strange = len(given.keys() - {id(one) for one in requests})
@@ -38,9 +38,9 @@ class StreamPromises(TransportTests):
     def test_sends_each_of_many(self, transport: Transport, far_side: FarSide) -> None:
         """A transport sends each of many requests once, and gives the answer to each."""
         bodies = {b"%d" % number for number in range(_MANY)}
-        for one in transport.send_many(self.request(far_side.url, body) for body in sorted(bodies)):
+        for one in transport.send_many(self._request(far_side.url, body) for body in sorted(bodies)):
             check_answer(one.result)
-        times = Counter(one.body for one in self.arrivals(far_side, _MANY))
+        times = Counter(one.body for one in self._arrivals(far_side, _MANY))
         keeps(times == Counter(bodies), f"of {_MANY} bodies, there came {dict(times)}")
 
     @promise
@@ -57,7 +57,7 @@ class StreamPromises(TransportTests):
         def requests() -> Iterator[Request]:
             for _ in range(_MANY):
                 threads.add(threading.get_ident())
-                yield self.request(far_side.url)
+                yield self._request(far_side.url)
 
         for _ in transport.send_many(requests()):
             pass
@@ -66,7 +66,7 @@ class StreamPromises(TransportTests):
     @promise
     def test_reads_requests_as_it_sends_them(self, transport: Transport, far_side: FarSide) -> None:
         """A transport reads few requests ahead, so that an endless stream gives results before it ends."""
-        stream = _Endless(self, far_side.url)
+        stream = _Endless(lambda: self._request(far_side.url), _TAKEN + self.reads_ahead)
         given = ahead = 0
         for one in transport.send_many(stream):
             check_answer(one.result)
@@ -80,14 +80,14 @@ class StreamPromises(TransportTests):
     @promise
     def test_reads_a_stream_to_its_end_and_no_further(self, transport: Transport, far_side: FarSide) -> None:
         """A transport asks for no request after it was told that there are no more: it is called again."""
-        stream = _Pausing([self.request(far_side.url) for _ in range(4)])
+        stream = _Pausing([self._request(far_side.url) for _ in range(4)])
         results = list(transport.send_many(stream))
         keeps(len(results) == stream.count, f"{stream.count} requests have {len(results)} results")
 
     @promise
     def test_may_be_left_early(self, transport: Transport, far_side: FarSide) -> None:
         """A transport whose results are left early reads no more requests, and serves on."""
-        stream = _Endless(self, far_side.url)
+        stream = _Endless(lambda: self._request(far_side.url), _TAKEN + self.reads_ahead)
 
         def leave() -> int:
             results = transport.send_many(stream)
@@ -99,7 +99,7 @@ class StreamPromises(TransportTests):
             return read
 
         read = within(self.patience, leave, "to leave its results")
-        check_answer(within(self.patience, lambda: transport.send(self.request(far_side.url)), "the send"))
+        check_answer(within(self.patience, lambda: transport.send(self._request(far_side.url)), "the send"))
         keeps(stream.read == read, f"it has read {stream.read - read} more")
 
     @promise
@@ -109,7 +109,7 @@ class StreamPromises(TransportTests):
         if nobody is None:
             not_tested(self, "its far side has no `nobody`")
         urls = [far_side.url, nobody, far_side.url, nobody, far_side.url]
-        requests = [self.request(url) for url in urls]
+        requests = [self._request(url) for url in urls]
         results = {id(one.request): one for one in transport.send_many(iter(requests))}
         for url, request in zip(urls, requests, strict=True):
             one = results.get(id(request)) or broken(f"{len(urls) - len(results)} have none after a failure")
@@ -123,7 +123,7 @@ class StreamPromises(TransportTests):
     def test_tells_when_and_how_long(self, transport: Transport, far_side: FarSide) -> None:
         """A transport tells of each request when it was taken up, and how many seconds it took."""
         began_at, begin = utc_now(), time.monotonic()
-        for one in transport.send_many(self.request(far_side.url) for _ in range(3)):
+        for one in transport.send_many(self._request(far_side.url) for _ in range(3)):
             _check_times(one)
             now, passed = utc_now(), timedelta(seconds=time.monotonic() - begin)
             sound = began_at - _SLACK <= one.started_at <= now + _SLACK
@@ -135,19 +135,19 @@ class StreamPromises(TransportTests):
 class _Endless:
     """Requests without end; it ends all the same when far too many were read."""
 
-    def __init__(self, tests: StreamPromises, url: str) -> None:
-        self._tests = tests
-        self._url = url
+    def __init__(self, make: Callable[[], Request], limit: int) -> None:
+        self._make = make
+        self._limit = limit
         self.read = 0
 
     def __iter__(self) -> "_Endless":
         return self
 
     def __next__(self) -> Request:
-        if self.read > _TAKEN + self._tests.reads_ahead:
+        if self.read > self._limit:
             raise StopIteration
         self.read += 1
-        return self._tests.request(self._url)
+        return self._make()
 
 
 class _Pausing:

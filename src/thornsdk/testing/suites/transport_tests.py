@@ -75,7 +75,7 @@ class TransportTests:
         """Where it can send to, and what arrived there; for HTTP, an open `HttpFarSide`."""
         fixture_wanted(self, "far_side")
 
-    def request(
+    def _request(
         self,
         url: str,
         body: bytes = b"{}",
@@ -100,7 +100,7 @@ class TransportTests:
             guard=guard,
         )
 
-    def arrivals(self, far_side: FarSide, count: int) -> Sequence[Arrived]:
+    def _arrivals(self, far_side: FarSide, count: int) -> Sequence[Arrived]:
         """Waits until so many requests have arrived, and gives all that have."""
         give_up_at = time.monotonic() + self.patience
         while len(arrived := far_side.arrived()) < count:
@@ -109,7 +109,7 @@ class TransportTests:
             time.sleep(_POLL)
         return arrived
 
-    def error(self, transport: Transport, request: Request) -> TransportError:
+    def _error(self, transport: Transport, request: Request) -> TransportError:
         """Gives the error of a request that cannot be answered."""
         answered = f"it gave an answer from {request.url.origin}"
         return within(
@@ -118,34 +118,34 @@ class TransportTests:
             "the send",
         )
 
-    def errors(self, transport: Transport, far_side: FarSide) -> list[Exception]:
+    def _errors(self, transport: Transport, far_side: FarSide) -> list[Exception]:
         """Gives what can be raised here, of whatever kind, by requests that hide something in each part."""
-        requests = self.failing(far_side)
+        requests = self._failing(far_side)
         if not requests:
             not_tested(self, "no error can be had: its far side has neither `nobody` nor `silent`")
-        return self.raised(transport, requests)
+        return self._raised(transport, requests)
 
-    def raised(self, transport: Transport, requests: Sequence[Request]) -> list[Exception]:
+    def _raised(self, transport: Transport, requests: Sequence[Request]) -> list[Exception]:
         """Sends requests, and gives what they raise, of whatever kind."""
         calls = (partial(transport.send, one) for one in requests)
         return within(self.patience, lambda: errors_of(calls), "to send what may fail")
 
-    def failing(self, far_side: FarSide) -> list[Request]:
+    def _failing(self, far_side: FarSide) -> list[Request]:
         """Makes the requests that can fail here; they hide something in each part."""
         requests: list[Request] = []
         if far_side.nobody is not None:
-            requests.append(self.hiding(f"{far_side.nobody.rstrip('/')}/{HIDDEN}?key={HIDDEN}"))
+            requests.append(self._hiding(f"{far_side.nobody.rstrip('/')}/{HIDDEN}?key={HIDDEN}"))
         if far_side.silent is not None:
-            requests.append(self.hiding(f"{far_side.silent}?key={HIDDEN}", timeout=BRIEFLY))
+            requests.append(self._hiding(f"{far_side.silent}?key={HIDDEN}", timeout=BRIEFLY))
         if not self.why_unguarded:
-            requests.append(self.hiding(f"{far_side.url}?key={HIDDEN}", guard=forbids_all))
+            requests.append(self._hiding(f"{far_side.url}?key={HIDDEN}", guard=forbids_all))
         return requests
 
-    def hiding(
+    def _hiding(
         self, url: str, *, timeout: float | None = None, guard: AddressGuard = lambda _: None
     ) -> Request:
         """Makes a request that hides something in its body and a header."""
-        made = self.request(url, HIDDEN.encode(), timeout=timeout, guard=guard)
+        made = self._request(url, HIDDEN.encode(), timeout=timeout, guard=guard)
         return evolve(made, headers=(*self.headers, ("X-Hidden", HIDDEN)))
 
 

@@ -38,7 +38,7 @@ class TroublePromises(TransportTests):
         """Where nothing listens, a transport raises a TransportError whose reason is one of the network."""
         if far_side.nobody is None:
             not_tested(self, "its far side has no `nobody`")
-        error = self.error(transport, self.request(far_side.nobody))
+        error = self._error(transport, self._request(far_side.nobody))
         expected = ", ".join(sorted(_NOBODY_THERE))
         keeps(error.reason in _NOBODY_THERE, f"its reason is {error.reason}, which is none of {expected}")
 
@@ -48,7 +48,7 @@ class TroublePromises(TransportTests):
         if far_side.silent is None:
             not_tested(self, "its far side has no `silent`")
         begin = time.monotonic()
-        error = self.error(transport, self.request(far_side.silent, timeout=BRIEFLY))
+        error = self._error(transport, self._request(far_side.silent, timeout=BRIEFLY))
         took = time.monotonic() - begin
         keeps(error.reason is Reason.TIMEOUT, f"its reason is {error.reason}")
         in_time = took <= BRIEFLY + self.lateness
@@ -57,8 +57,8 @@ class TroublePromises(TransportTests):
     @promise
     def test_serves_on_after_a_failure(self, transport: Transport, far_side: FarSide) -> None:
         """A transport serves on after requests that failed."""
-        self.errors(transport, far_side)
-        check_answer(within(self.patience, lambda: transport.send(self.request(far_side.url)), "the send"))
+        self._errors(transport, far_side)
+        check_answer(within(self.patience, lambda: transport.send(self._request(far_side.url)), "the send"))
 
     @promise
     def test_sends_nothing_to_a_forbidden_address(self, transport: Transport, far_side: FarSide) -> None:
@@ -75,7 +75,7 @@ class TroublePromises(TransportTests):
             self._check_forbidden(transport, far_side, url, *unresolved)
 
     def _check_forbidden(self, transport: Transport, far_side: FarSide, url: str, *or_else: Reason) -> None:
-        error = self.error(transport, self.request(url, guard=forbids_all))
+        error = self._error(transport, self._request(url, guard=forbids_all))
         came = len(far_side.arrived())
         keeps(not came, f"{came} request arrived at a forbidden address")
         asked = error.reason in {Reason.ADDRESS_FORBIDDEN, *or_else}
@@ -87,9 +87,9 @@ class TroublePromises(TransportTests):
         self, transport: Transport, far_side: FarSide, caplog: pytest.LogCaptureFixture
     ) -> None:
         """A transport tells nothing of path, query, headers or body, neither in an error nor in a log."""
-        taken = self.hiding(far_side.url)
+        taken = self._hiding(far_side.url)
         with caplog.at_level(logging.DEBUG):
-            errors = self.raised(transport, [taken, *self.failing(far_side)])
+            errors = self._raised(transport, [taken, *self._failing(far_side)])
         for error in errors:
             keeps(HIDDEN not in f"{error}{error!r}", f"an error says: {error}")
         secrets = {HIDDEN, taken.url.target} - {"/"}
@@ -100,7 +100,7 @@ class TroublePromises(TransportTests):
     @promise
     def test_raises_errors_that_pickle(self, transport: Transport, far_side: FarSide) -> None:
         """A transport's error pickles, so that it can cross processes."""
-        for error in self.errors(transport, far_side):
+        for error in self._errors(transport, far_side):
             check_pickles(error)
 
 

@@ -274,7 +274,7 @@ class ConcurrencyTests(StoreTests):
     def test_keeps_what_was_written(self, store: Store) -> None:
         """A store keeps what a process has written that has closed it since."""
         one, record = subscription(), pending()
-        with closing(self.opened_again(store)) as other:
+        with closing(self._opened_again(store)) as other:
             other.put([one])
             other.record(record)
         check_is(store.find(one.id), one, "the subscription")

@@ -70,10 +70,10 @@ class StoreTests:
     @pytest.fixture
     def other(self, store: Store) -> Iterator[Store]:
         """The same data, opened a second time."""
-        with closing(self.opened_again(store)) as other:
+        with closing(self._opened_again(store)) as other:
             yield other
 
-    def opened_again(self, store: Store) -> Store:
+    def _opened_again(self, store: Store) -> Store:
         """Opens the same data once more, or skips the promise."""
         opened = self.another(store)
         if opened is None:

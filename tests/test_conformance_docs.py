@@ -27,6 +27,8 @@ DISPATCHER = names_in_examples("how-to/write-a-dispatcher", "The dispatcher")
 class Tube:
     """A tube of a beanstalkd, and two places where there is none."""
 
+    breaking = None
+
     def __init__(self, beanstalkd: Beanstalkd, nobody: socket.socket, silent: socket.socket) -> None:
         self._jobs = beanstalkd.jobs("orders")
         self.url, self.nobody, self.silent = (

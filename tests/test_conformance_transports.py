@@ -50,6 +50,7 @@ class Loft:
     url = "pigeon://loft.example/"
     nobody = "pigeon://nobody.example/"
     silent = "pigeon://silent.example/"
+    breaking = "pigeon://breaking.example/"
 
     def __init__(self) -> None:
         self.transport = RecordingTransport(self.answer, schemes=["pigeon"])
@@ -59,10 +60,13 @@ class Loft:
             raise TransportError(Reason.CONNECTION_REFUSED, "nobody.example refuses connections")
         if request.url.host == "silent.example":
             raise TransportError(Reason.TIMEOUT, "silent.example did not answer in time")
+        if request.url.host == "breaking.example":
+            raise TransportError(Reason.CONNECTION_LOST, "breaking.example has hung up")
         return Response(status=200)
 
     def arrived(self) -> Sequence[Arrived]:
-        came = [one for one in self.transport.requests if one.url.host == "loft.example"]
+        there = {"loft.example", "breaking.example"}
+        came = [one for one in self.transport.requests if one.url.host in there]
         return [Arrived(body=one.body, headers=one.headers) for one in came]
 
 
@@ -81,6 +85,8 @@ class TestRecordingTransport(TransportSuite):
 
 class Subjects:
     """A subject of a stream, and servers that are not there, or say nothing."""
+
+    breaking = None
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
@@ -111,6 +117,8 @@ class TestNats(TransportSuite):
 
 class Consumer:
     """A queue with a consumer that keeps what it takes, and brokers that are not there, or say nothing."""
+
+    breaking = None
 
     def __init__(self, queues: Queues) -> None:
         self._queues = queues

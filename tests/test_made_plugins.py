@@ -115,6 +115,14 @@ MUTANTS = {
             "test_keeps_the_deadline",
             "broken promise: where nothing is answered, a transport raises a TransportError at the deadline",
         ),
+        "a request that is sent again": Mutant(
+            "            raise TransportError(Reason.CONNECTION_LOST,",
+            "            with __import__('contextlib').suppress(OSError):\n"
+            "                self._send(request, Deadline(1))\n"
+            "            raise TransportError(Reason.CONNECTION_LOST,",
+            "test_sends_nothing_again_by_itself",
+            "some arrived more than once: {'kept open': 2",
+        ),
         "an error that nobody translates": Mutant(
             'raise TransportError(Reason.CONNECTION_REFUSED, "nothing listens there") from exc',
             "raise exc",

@@ -30,6 +30,7 @@ class Loft:
     url = "pigeon://127.0.0.1/loft"
     nobody = "pigeon://nobody.example/"
     silent = "pigeon://silent.example/"
+    breaking = "pigeon://breaking.example/"
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / "arrived"
@@ -69,6 +70,8 @@ class Sound(Mutant, Transport):
         if request.url.host == "silent.example":
             self.not_answered(request)
         self.fly(request)
+        if request.url.host == "breaking.example":
+            self.lost(request)
         return Response(status=200)
 
     def forbidden(self, request: Request) -> str | None:
@@ -79,6 +82,9 @@ class Sound(Mutant, Transport):
 
     def not_answered(self, request: Request) -> None:
         raise TransportError(Reason.TIMEOUT, "no pigeon came back in time")
+
+    def lost(self, request: Request) -> None:
+        raise TransportError(Reason.CONNECTION_LOST, "a hawk took the pigeon")
 
     def fly(self, request: Request) -> None:
         self.loft.arrive(request, request.body)
@@ -385,6 +391,21 @@ class LostInTime(Sound):
         raise TransportError(Reason.CONNECTION_LOST, "no pigeon came back")
 
 
+class SendsAgainWhatWasLost(Sound):
+    breaks = "test_sends_nothing_again_by_itself"
+
+    def lost(self, request: Request) -> None:
+        self.fly(request)
+        super().lost(request)
+
+
+class SaysThatNothingWasSent(Sound):
+    breaks = "test_sends_nothing_again_by_itself"
+
+    def lost(self, request: Request) -> None:
+        self.refused(request)
+
+
 class BrokenByAFailure(Sound):
     breaks = "test_serves_on_after_a_failure"
     also = frozenset({"test_gives_a_failure_as_a_result"})
@@ -645,6 +666,8 @@ MUTANTS = [
     WaitsForEver,
     HasItsOwnTime,
     LostInTime,
+    SendsAgainWhatWasLost,
+    SaysThatNothingWasSent,
     BrokenByAFailure,
     AsksNobody,
     AsksTooLate,

@@ -101,6 +101,7 @@ class Loft:
     url = "pigeon://loft.example/"
     nobody = "pigeon://nobody.example/"
     silent = None
+    breaking = None
 
     def arrived(self) -> list[Arrived]:
         return [Arrived(body=b"{}"), Arrived(body=b"", headers=())]

@@ -5,15 +5,18 @@ import ssl
 from collections.abc import Sequence
 from contextlib import ExitStack
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Final, Protocol, Self
 
 from attrs import field, frozen
 
-from thornsdk.testing.behaviours import never_answers
+from thornsdk.testing.behaviours import answers, closes, never_answers
 from thornsdk.testing.endpoint import Endpoint, Handler, Seen
 from thornsdk.typing import Headers
 
 _SILENT = "/silent"
+_BREAKING = "/breaking"
+_BEHAVIOURS: Final = {_SILENT: never_answers, _BREAKING: closes}
+_TAKES: Final = answers(200, b"ok")
 
 
 @frozen(kw_only=True)
@@ -50,8 +53,13 @@ class FarSide(Protocol):
         """A URL where requests are taken or a connection is opened, and nothing is ever answered."""
         ...
 
+    @property
+    def breaking(self) -> str | None:
+        """A URL where requests are taken, and the connection is then closed without an answer."""
+        ...
+
     def arrived(self) -> Sequence[Arrived]:
-        """Gives what has arrived at `url` since the test began, in its order."""
+        """Gives what has arrived at `url` and at `breaking` since the test began, in its order."""
         ...
 
 
@@ -94,10 +102,15 @@ class HttpFarSide:
         """Where it waits until the sender gives up."""
         return f"{self._endpoint.origin}{_SILENT}"
 
+    @property
+    def breaking(self) -> str:
+        """Where it reads the request, and hangs up."""
+        return f"{self._endpoint.origin}{_BREAKING}"
+
     def arrived(self) -> Sequence[Arrived]:
-        """Gives what was answered with 200."""
+        """Gives what was answered with 200, and what it hung up on."""
         seen = list(self._endpoint.seen)
-        return [Arrived(body=one.body, headers=one.headers) for one in seen if not _is_silent(one)]
+        return [Arrived(body=one.body, headers=one.headers) for one in seen if _path(one) != _SILENT]
 
     def __enter__(self) -> Self:
         self._stack.enter_context(self._closed).bind(("127.0.0.1", 0))
@@ -111,11 +124,9 @@ class HttpFarSide:
 
 
 def _behave(handler: Handler, seen: Seen) -> None:
-    if _is_silent(seen):
-        never_answers(handler, seen)
-    else:
-        handler.answer(200, b"ok")
+    behave = _BEHAVIOURS.get(_path(seen), _TAKES)
+    behave(handler, seen)
 
 
-def _is_silent(seen: Seen) -> bool:
-    return seen.path.partition("?")[0] == _SILENT
+def _path(seen: Seen) -> str:
+    return seen.path.partition("?")[0]

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections import Counter
 
 import pytest
 
@@ -28,6 +29,7 @@ _NOBODY_THERE = frozenset(
         Reason.TIMEOUT,
     }
 )
+_LOST = frozenset({Reason.CONNECTION_LOST, Reason.TIMEOUT})
 
 
 class TroublePromises(TransportTests):
@@ -53,6 +55,23 @@ class TroublePromises(TransportTests):
         keeps(error.reason is Reason.TIMEOUT, f"its reason is {error.reason}")
         in_time = took <= BRIEFLY + self.lateness
         keeps(in_time, f"the deadline was {BRIEFLY:g} seconds, and it took {took:.1f}")
+
+    @promise
+    def test_sends_nothing_again_by_itself(self, transport: Transport, far_side: FarSide) -> None:
+        """Where the connection breaks before an answer, a transport raises connection_lost, and sends once.
+
+        Nobody knows what has arrived; another try is another attempt, which is known and told. One whose
+        client connects anew may wait for an answer until the deadline: a timeout.
+        """
+        if far_side.breaking is None:
+            not_tested(self, "its far side has no `breaking`")
+        transport.send(self._request(far_side.url))  # So that a connection that was kept open breaks, too.
+        for body in (b"kept open", b"opened anew"):
+            error = self._error(transport, self._request(far_side.breaking, body, timeout=BRIEFLY))
+            keeps(error.reason in _LOST, f"its reason is {error.reason}")
+        times = Counter(one.body.decode(errors="replace") for one in far_side.arrived())
+        often = {body: count for body, count in times.items() if count > 1}
+        keeps(not often, f"some arrived more than once: {often}")
 
     @promise
     def test_serves_on_after_a_failure(self, transport: Transport, far_side: FarSide) -> None:

@@ -1,6 +1,7 @@
 """One event to a URL and to queues, side by side."""
 
 import json
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from support.wire import wait_until
 from support.workers import Worker
 from thornsdk import DeliveryState, OutcomeKind, Reason, Thorn
 from thornsdk.receive import Received, Scheme, verify
-from thornsdk.testing import Endpoint
+from thornsdk.testing import Endpoint, capture_log
 
 SECRET = "whsec_c2VjcmV0IG9mIHRoZSBzdWJzY3JpYmVycw=="
 TRANSPORTS = ["urllib3", "queue"]
@@ -24,6 +25,13 @@ TRANSPORTS = ["urllib3", "queue"]
 def redis(redis_url: str) -> Iterator[Queues]:
     with Queues(redis_url) as queues:
         yield queues
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """A broker that takes connections, and never says anything."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"amqp://127.0.0.1:{server.getsockname()[1]}/"
 
 
 @pytest.fixture
@@ -82,6 +90,19 @@ def test_what_does_not_arrive_is_told_beside_what_does(
     thorn.event("order.created").send({"id": 42})
     told = {urls[one.subscription_id]: one.last.outcome for one in thorn.deliveries()}
     assert {url: (one.kind, one.reason) for url, one in told.items()} == expected
+
+
+def test_a_broker_that_hangs_holds_up_neither_a_url_nor_another_broker(
+    endpoint: Endpoint, redis: Queues, silent: str, open_thorn: OpenThorn
+) -> None:
+    options = brokers(sick=silent, well=redis.url)
+    thorn = open_thorn(endpoint, transport=TRANSPORTS, options=options)
+    for url in ("amqp://sick/orders", endpoint.url, "redis://well/orders"):
+        thorn.subscribe("order.*", url)
+    with capture_log() as log:
+        thorn.event("order.created", timeout=1.0).send({"id": 42})
+    told = [(one.event, one.fields["reason"]) for one in log.told]
+    assert told == [("delivery.delivered", "accepted")] * 2 + [("delivery.retry", "timeout")]
 
 
 def test_a_replay_has_the_id_of_the_delivery(orders: Queues, open_thorn: OpenThorn) -> None:

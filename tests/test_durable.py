@@ -138,7 +138,7 @@ def test_what_a_killed_sender_leaves_is_due_when_its_lease_is_over_and_not_befor
     assert len(leased) == 200
     assert {one.lease.holder.split(":")[1] for one in leased if one.lease} == {str(sender.pid)}
     assert thorn.run_due().total == 0
-    assert all_go(start(RUNS_WHAT_IS_DUE, endpoint, later=6 * 10 + 10)) == [200]
+    assert all_go(start(RUNS_WHAT_IS_DUE, endpoint, later=7 * 10 + 10)) == [200]
 
 
 def test_processes_that_do_what_is_due_at_once_deliver_each_once(

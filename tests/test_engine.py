@@ -451,7 +451,7 @@ def test_what_a_process_that_dies_in_send_leaves_is_attempted_elsewhere() -> Non
         dying.send({"id": 42})
     transport = RecordingTransport()
     house = House(make_pipeline([transport], store=store))
-    house.clock.advance(6 * 3 + 9)
+    house.clock.advance(7 * 3 + 9)
     assert list(house.engine.run_due()) == []
     house.clock.advance(1)
     assert Counter(one.last.number for one in house.engine.run_due()) == {1: 50, 2: 100}
@@ -528,7 +528,7 @@ def test_what_is_being_sent_is_not_due_for_others_before_its_lease_is_over() -> 
         return accepts(request)
 
     taken: list[DeliveryRecord] = []
-    lease = timedelta(seconds=6 * 3 + 9)
+    lease = timedelta(seconds=7 * 3 + 9)
     house = House(RecordingTransport(others_look), *map(make_subscription, range(1, 151)), durable=True)
     assert Counter(one.kind for one in house.send()) == {OutcomeKind.DELIVERED: 150}
     assert taken == []
@@ -603,7 +603,7 @@ def test_what_one_has_claimed_no_other_takes_until_the_claim_ends() -> None:
     assert len(list(house.engine.run_due())) == 1
 
 
-def test_what_is_claimed_is_leased_for_six_timeouts_and_a_little_more() -> None:
+def test_what_is_claimed_is_leased_for_seven_timeouts_and_a_little_more() -> None:
     def look(request: Request) -> Response:
         seen.append(house.store.delivery(request.id))
         return Response(status=500)
@@ -615,7 +615,7 @@ def test_what_is_claimed_is_leased_for_six_timeouts_and_a_little_more() -> None:
     list(house.engine.run_due())
     assert seen[1] is not None
     assert (seen[1].state, seen[1].lease) == (DeliveryState.LEASED, Lease("here"))
-    assert seen[1].next_attempt_at == house.clock() + timedelta(seconds=6 * 3 + 10)
+    assert seen[1].next_attempt_at == house.clock() + timedelta(seconds=7 * 3 + 10)
 
 
 def test_what_comes_of_an_attempt_ends_its_lease() -> None:
@@ -628,7 +628,7 @@ def test_what_comes_of_an_attempt_ends_its_lease() -> None:
 
 def test_what_could_outlast_its_lease_is_put_back_and_claimed_anew() -> None:
     def dawdle(request: Request) -> Response:
-        house.clock.advance(14)  # After that, a lease of 28 seconds has less than five timeouts left.
+        house.clock.advance(14)  # After that, a lease of 31 seconds has less than six timeouts left.
         return Response(status=500)
 
     transport = RecordingTransport(dawdle)

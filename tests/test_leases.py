@@ -5,13 +5,14 @@ from datetime import timedelta
 import pytest
 
 from support.forks import run
-from thornsdk.leases import Holder, lease_time, time_needed
+from thornsdk.leases import Holder, attempt_time, lease_time, time_needed
 
 
 @pytest.mark.parametrize("timeout", [0.5, 10.0, 3600.0])
 def test_a_lease_outlasts_an_attempt_that_waits_and_a_receiver_that_hangs_before_it(timeout: float) -> None:
-    assert time_needed(timeout) == timedelta(seconds=5 * timeout)
-    assert lease_time(timeout) == timedelta(seconds=6 * timeout + 10)
+    assert attempt_time(timeout) == timedelta(seconds=5 * timeout)
+    assert time_needed(timeout) == timedelta(seconds=6 * timeout)
+    assert lease_time(timeout) == timedelta(seconds=7 * timeout + 10)
 
 
 def test_a_holder_is_named_by_its_host_and_its_process_and_keeps_its_name() -> None:

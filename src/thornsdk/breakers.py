@@ -5,7 +5,7 @@ from datetime import datetime
 
 from thornsdk.dispatching import Planned
 from thornsdk.gates import Gate, Hold
-from thornsdk.leases import time_needed
+from thornsdk.leases import attempt_time
 from thornsdk.model import DeliveryRecord
 from thornsdk.planned import Conditions
 from thornsdk.policy.breaker import Breaker, BreakerState, verdict
@@ -86,7 +86,7 @@ class Breakers(Gate):
         return known
 
     def _begin(self, origin: str, planned: Planned, now: datetime) -> Breaker:
-        delivery_id, time = planned.delivery.id, time_needed(planned.terms.timeout)
+        delivery_id, time = planned.delivery.id, attempt_time(planned.terms.timeout)
         _, after = self._change(origin, lambda known: self._policy.begun(known, delivery_id, now, time))
         return after
 

@@ -20,10 +20,18 @@ def lease_time(timeout: float) -> timedelta:
 
 
 def time_needed(timeout: float) -> timedelta:
-    """Gives what must be left of a lease when an attempt is begun, so that it ends in time.
+    """Gives what must be left of a lease when a delivery is read, so that its attempt ends in time.
 
-    A request may wait for a place while four turns of others go to its origin (see `Places`); then it has its
-    own time.
+    Where there are several transports, it may wait for one turn until its own has room (see `SideBySide`).
+    """
+    return attempt_time(timeout) + timedelta(seconds=timeout)
+
+
+def attempt_time(timeout: float) -> timedelta:
+    """Gives how long an attempt takes at most, from when its request is built.
+
+    The request may wait for a place while four turns of others go to its origin (see `Places`); then it has
+    its own time.
     """
     return timedelta(seconds=_WAITS * timeout)
 

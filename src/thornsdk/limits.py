@@ -6,7 +6,7 @@ from uuid import UUID
 
 from thornsdk.dispatching import Planned
 from thornsdk.gates import Gate, Hold
-from thornsdk.leases import time_needed
+from thornsdk.leases import attempt_time
 from thornsdk.model import DeliveryRecord, Subscription
 from thornsdk.policy.traffic import Traffic, TrafficPolicy, Turn
 from thornsdk.reasons import Reason
@@ -74,7 +74,7 @@ class Limits(Gate):
         self._change(subscription_id, Traffic.anew)
 
     def _turn(self, policy: TrafficPolicy, planned: Planned, *, has_waited: bool) -> Turn:
-        delivery_id, time = planned.delivery.id, time_needed(planned.terms.timeout)
+        delivery_id, time = planned.delivery.id, attempt_time(planned.terms.timeout)
         now = self._clock()
         turns: list[Turn] = []
 

@@ -146,8 +146,8 @@ class Transport(Protocol):
         """Sends requests and gives each result as soon as it is known, in any order.
 
         This one sends them one after the other; a transport that can keep several in flight overrides it.
-        It must read ``requests`` and give results in the caller's thread. What it holds is bounded, whether
-        in flight or waiting for a place: there may be millions.
+        It must read ``requests`` and give results in the thread that calls it. What it holds is bounded,
+        whether in flight or waiting for a place: there may be millions.
 
         Args:
             requests: What to send. Reading it never raises.

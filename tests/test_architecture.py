@@ -28,6 +28,7 @@ FLOORS = {
     "setting_kinds": 3,
     "settings": 3,
     "hookspecs": 3,
+    "fanning": 3,
     "plugins": 4,
     "installed": 4,
     "pipeline": 5,

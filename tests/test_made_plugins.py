@@ -154,9 +154,8 @@ MUTANTS = {
             "broken promise: a transport has schemes, a user agent, and a way to send of its own",
         ),
         "requests that are read at once": Mutant(
-            "    def _send(self",
-            "    def send_many(self, requests):\n        return iter([*super().send_many([*requests])])\n\n"
-            "    def _send(self",
+            "return fan_out(requests,",
+            "return fan_out([*requests],",
             "test_reads_requests_as_it_sends_them",
             "broken promise: a transport reads few requests ahead",
         ),

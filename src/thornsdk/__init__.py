@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from thornsdk.buffers import Buffer
     from thornsdk.dispatching import Bodies, Body, Deliverer, Dispatch, Dispatcher, Planned, Terms
     from thornsdk.events import Event
+    from thornsdk.fanning import fan_out
     from thornsdk.hookspecs import HookContext, Plugin, Provided, StageContext
     from thornsdk.lookups import LookUp, LookUps, system_resolver
     from thornsdk.model import (
@@ -167,6 +168,7 @@ __all__ = [
     "covering",
     "delivery_id",
     "exchange",
+    "fan_out",
     "hook_hmac",
     "hookimpl",
     "literal_address",
@@ -187,6 +189,7 @@ _HOMES = {
     "Planned": "thornsdk.dispatching",
     "Terms": "thornsdk.dispatching",
     "Event": "thornsdk.events",
+    "fan_out": "thornsdk.fanning",
     "HookContext": "thornsdk.hookspecs",
     "Plugin": "thornsdk.hookspecs",
     "Provided": "thornsdk.hookspecs",

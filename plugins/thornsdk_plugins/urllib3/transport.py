@@ -7,12 +7,11 @@ from importlib.metadata import version
 from itertools import chain, islice
 from types import MappingProxyType
 
-from thornsdk import URL, Exchange, LookUps, Request, Response, exchange, system_resolver
+from thornsdk import URL, Exchange, LookUps, Request, Response, exchange, fan_out, system_resolver
 from thornsdk.errors import ConfigurationError, TransportError
 from thornsdk.typing import Resolver, Timer
 from thornsdk_plugins.urllib3.connections import Connection, Opener
 from thornsdk_plugins.urllib3.failures import translate
-from thornsdk_plugins.urllib3.fan_out import fan_out
 from thornsdk_plugins.urllib3.idle import IdleConnections, Use
 from thornsdk_plugins.urllib3.reading import Answer, read_answer
 from thornsdk_plugins.urllib3.tls import Contexts
@@ -100,13 +99,10 @@ class PooledTransport:
     def send_many(self, requests: Iterable[Request]) -> Iterator[Exchange]:
         """Sends requests, several at once, and gives each result as soon as it is known."""
         stream = iter(requests)
-        send_one = partial(exchange, self.send)
-        if self._concurrency == 1:
-            return map(send_one, stream)
         head = list(islice(stream, 2))
-        if len(head) == 1:  # One alone needs no thread.
-            return map(send_one, head)
-        return fan_out(chain(head, stream), send_one, self._concurrency, self._per_origin)
+        if self._concurrency == 1 or len(head) == 1:  # One alone needs no thread.
+            return map(partial(exchange, self.send), chain(head, stream))
+        return fan_out(chain(head, stream), self.send, self._concurrency, self._per_origin)
 
     def close(self) -> None:
         """Closes idle connections at once, and those in use when their requests end."""

@@ -12,12 +12,16 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from functools import partial
 from itertools import islice
 from typing import Final, TypeAlias
 
 from attrs import frozen
 
-from thornsdk import Exchange, Places, Request
+from thornsdk.errors import InvalidValue
+from thornsdk.model import Exchange, Request, Response
+from thornsdk.policy.places import Places
+from thornsdk.stages import exchange
 
 BUNCH: Final = 8
 """How many requests one thread sends in turn, while receivers answer at once."""
@@ -26,23 +30,40 @@ STALL: Final = 0.01
 PROBE: Final = 256
 """After how many requests that were sent side by side a single thread is tried again."""
 
-Send: TypeAlias = Callable[[Request], Exchange]
+Send: TypeAlias = Callable[[Request], Response]
 
 
 def fan_out(requests: Iterable[Request], send: Send, width: int, per_origin: int) -> Iterator[Exchange]:
     """Sends requests, at most so many at once, and gives each result as soon as it is known.
 
-    The requests are read, and the results given, in the caller's thread. Threads are started as they are
-    needed and have ended when this ends; where it is left early, they end when they have sent what was read.
+    It is all that `Transport.send_many` needs where `Transport.send` serves several threads. The requests are
+    read, and the results given, in the caller's thread. Threads are started as they are needed and have ended
+    when this ends; where it is left early, they end when they have sent what was read.
 
     Args:
         requests: What to send. No more of them are read than may be in flight, and as many that wait for
             their origin.
-        send: Sends one request; what it raises is raised here, and ends all.
+        send: Sends one request. An error that it raises is the result; an exit is raised here, and ends all.
         width: How many are in flight at most.
-        per_origin: How many of these go to one origin at most.
+        per_origin: How many of these go to one origin at most, so that one that hangs leaves places to
+            others.
+
+    Raises:
+        InvalidValue: If a number is less than 1.
+
+    Example:
+        >>> from collections.abc import Iterable, Iterator
+        >>> from thornsdk import Exchange, Request, Transport, fan_out
+        >>> class PigeonTransport(Transport):
+        ...     def send_many(self, requests: Iterable[Request]) -> Iterator[Exchange]:
+        ...         return fan_out(requests, self.send, width=16, per_origin=8)
     """
-    fan = _FanOut(Places(requests, width, per_origin), _Crew(send), width)
+    if width < 1 or per_origin < 1:
+        raise InvalidValue(f"with width={width} and per_origin={per_origin}, nothing is sent: take 1 or more")
+    return _fanned(_FanOut(Places(requests, width, per_origin), _Crew(partial(exchange, send)), width))
+
+
+def _fanned(fan: "_FanOut") -> Iterator[Exchange]:
     try:
         while fan.has_more():
             yield from fan.in_bunches()
@@ -108,7 +129,7 @@ class _Crew:
         send: Sends one request.
     """
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Callable[[Request], Exchange]) -> None:
         self._send = send
         self._threads: list[threading.Thread] = []
         self._busy = 0

@@ -1,6 +1,5 @@
 import threading
 from collections import Counter
-from datetime import UTC, datetime
 from itertools import groupby
 
 import pytest
@@ -9,10 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.wire import request_to
-from thornsdk import Exchange, Origin, Request, Response
-from thornsdk_plugins.urllib3.fan_out import BUNCH, PROBE, STALL, fan_out
-
-NOW = datetime(2026, 1, 2, tzinfo=UTC)
+from thornsdk import Origin, Request, Response, fan_out
+from thornsdk.errors import InvalidValue
+from thornsdk.fanning import BUNCH, PROBE, STALL
 
 
 @define(eq=False)
@@ -26,12 +24,12 @@ class Receivers:
     threads: list[int] = field(factory=list)
     lock: threading.Lock = field(factory=threading.Lock)
 
-    def send(self, request: Request) -> Exchange:
+    def send(self, request: Request) -> Response:
         self._enter(request.url.origin)
         if request.body == b"slow":
             threading.Event().wait(STALL * 1.5)
         self._leave(request.url.origin)
-        return Exchange(request=request, result=Response(status=200), started_at=NOW, duration=0)
+        return Response(status=200)
 
     def _enter(self, origin: Origin) -> None:
         with self.lock:
@@ -103,8 +101,14 @@ def test_where_no_more_threads_can_be_started_those_that_are_there_do_the_work(
 
 
 def test_an_exit_in_a_thread_is_raised_in_the_callers() -> None:
-    def exits(request: Request) -> Exchange:
+    def exits(request: Request) -> Response:
         raise SystemExit(3)
 
     with pytest.raises(SystemExit, match="3"):
         list(fan_out(iter(requests([b"fast"] * 20)), exits, 4, 4))
+
+
+@pytest.mark.parametrize(("width", "per_origin"), [(0, 1), (1, 0)])
+def test_a_width_that_sends_nothing_is_refused(width: int, per_origin: int) -> None:
+    with pytest.raises(InvalidValue, match=f"per_origin={per_origin}, nothing is sent"):
+        fan_out([], Receivers().send, width, per_origin)

@@ -109,6 +109,13 @@ class ReportingSomeAtOnce(Sound):
             Reporting().observe(record)
 
 
+class LookingUpANameInTheOldWay(Sound):
+    breaks = "test_sends_nothing"
+
+    def observe(self, record: DeliveryRecord) -> None:
+        socket.gethostbyname("localhost")
+
+
 class WakingAThread(Sound):
     """Wakes a thread over a pair of sockets, as event loops do, and breaks nothing."""
 
@@ -153,6 +160,7 @@ MUTANTS = [
     Reporting,
     ReportingOverAConnection,
     ReportingSomeAtOnce,
+    LookingUpANameInTheOldWay,
     WakingAThread,
     ReportingInTime,
     WantsADeadline,

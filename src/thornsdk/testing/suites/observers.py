@@ -24,6 +24,7 @@ from thornsdk.testing.values import make_record
 _THREADS = 8
 _MANY = 100
 _SENDING = ("connect", "connect_ex", "send", "sendall", "sendto", "sendmsg")
+_LOOKING_UP = ("getaddrinfo", "gethostbyname", "gethostbyname_ex", "gethostbyaddr", "getnameinfo")
 
 
 class ObserverSuite:
@@ -117,7 +118,8 @@ class ObserverSuite:
         """What the thread of the test has asked of the network."""
         asked: list[str] = []
         thread = threading.get_ident()
-        for owner, name in (*((socket.socket, one) for one in _SENDING), (socket, "getaddrinfo")):
+        asking: list[tuple[object, str]] = [(socket.socket, one) for one in _SENDING]
+        for owner, name in [*asking, *((socket, one) for one in _LOOKING_UP)]:
             monkeypatch.setattr(owner, name, _noted(getattr(owner, name), name, asked, thread))
         return asked
 

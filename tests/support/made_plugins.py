@@ -4,9 +4,10 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from thornsdk.cli.scaffold import names_of, render, write
 
@@ -19,11 +20,17 @@ class Made:
 
     Attributes:
         folder: Its project.
-        path: Where its distribution is installed, and before it what is imported in its place.
+        path: Where it is installed, or its modules are.
     """
 
     folder: Path
     path: tuple[Path, ...]
+
+    @classmethod
+    def written(cls, kind: str, folder: Path) -> "Made":
+        """Makes a plugin in a folder that is not there, and installs it nowhere: no settings find it."""
+        write(render(names_of(NAME, kind)), folder)
+        return cls(folder, (folder / "src",))
 
     @classmethod
     def of(cls, kind: str, folder: Path) -> "Made":
@@ -35,14 +42,12 @@ class Made:
         subprocess.run(command, check=True, capture_output=True)
         return cls(folder, (installed,))
 
-    def changed(self, file: str, old: str, new: str, folder: Path) -> "Made":
-        """Gives a copy of it, in which one text is another."""
+    def changed(self, file: str, change: Callable[[str], str], folder: Path) -> "Made":
+        """Gives a copy of it with another text in one file, installed nowhere."""
         shutil.copytree(self.folder, folder)
         path = folder / file
-        text = path.read_text(encoding="utf-8")
-        assert text.count(old) == 1, f"{old!r} is there {text.count(old)} times"
-        path.write_text(text.replace(old, new), encoding="utf-8")
-        return evolve(self, folder=folder, path=(folder / "src", *self.path))
+        path.write_text(change(path.read_text(encoding="utf-8")), encoding="utf-8")
+        return Made(folder, (folder / "src",))
 
     def run(self, *command: str) -> tuple[int, str]:
         """Runs a module of Python in its project; gives the exit code, and what was printed."""

@@ -8,11 +8,11 @@ from rich.text import Text
 
 from thornsdk import VERSION, Settings
 from thornsdk.cli import show
-from thornsdk.cli.findings import Finding
+from thornsdk.cli.checks.finding import Finding
+from thornsdk.cli.checks.plugin import check_plugin
+from thornsdk.cli.checks.stage import ProvidedStage, check_stage, stages_of
 from thornsdk.cli.options import json_option
-from thornsdk.cli.plugin_checks import check_plugin
 from thornsdk.cli.problems import FAILED, Problem
-from thornsdk.cli.stage_checks import ProvidedStage, check_stage, stages_of
 from thornsdk.installed import InstalledPlugin, find_installed
 
 

@@ -7,7 +7,7 @@ from functools import cached_property
 from attrs import frozen
 
 from thornsdk import Provided, Settings, StageContext, Transport
-from thornsdk.cli.findings import Finding
+from thornsdk.cli.checks.finding import Finding
 from thornsdk.errors import PluginLoadError, StageUnavailableError, ThornError
 from thornsdk.installed import InstalledPlugin
 from thornsdk.plugins import Catalogue

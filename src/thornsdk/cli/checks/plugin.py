@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from thornsdk import VERSION
-from thornsdk.cli.findings import Finding
+from thornsdk.cli.checks.finding import Finding
 from thornsdk.errors import StageUnavailableError
 from thornsdk.installed import InstalledPlugin, Trouble
 

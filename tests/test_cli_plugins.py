@@ -90,7 +90,7 @@ def test_a_plugin_that_is_broken_hides_no_other(run: Commands, install: Distribu
             "distribution": "broken-post",
             "version": "2.3",
             "status": "broken",
-            "problem": "ZeroDivisionError: division by zero",
+            "problem": "ZeroDivisionError: division by zero (broken_post/__init__.py:1)",
         },
     ]
 
@@ -100,7 +100,9 @@ def test_a_hook_that_is_broken_hides_no_other_of_its_plugin(run: Commands, insta
     quill, broken = of_strangers(run)
     assert (quill["stage"], quill["name"], quill["status"]) == ("signer", "quill", "loaded")
     assert (broken["name"], broken["status"]) == ("bird", "broken")
-    assert broken["problem"] == "thornsdk_transports raised LookupError: no pigeons"
+    assert broken["problem"] == (
+        "thornsdk_transports raised LookupError: no pigeons (bird_post/__init__.py:7)"
+    )
 
 
 def test_a_plugin_that_lacks_a_package_is_told_with_what_to_install(
@@ -134,10 +136,17 @@ def test_plugins_that_clash_are_both_listed_with_the_other(run: Commands, instal
 
 
 def test_a_plugin_that_provides_nothing_is_listed(run: Commands, install: Distributions) -> None:
-    install("idle-post", "idle_post", "from thornsdk import Plugin", "idle = idle_post:Plugin")
+    code = PIGEON.replace("return [", "return [] and [")
+    install("idle-post", "idle_post", code, "idle = idle_post:PigeonPlugin")
     (idle,) = of_strangers(run)
     assert (idle["plugin"], idle["status"], idle["problem"]) == ("idle", "empty", "provides nothing")
     assert "○ provides nothing" in run("plugins").out
+
+
+def test_a_plugin_without_a_hook_is_listed_as_such(run: Commands, install: Distributions) -> None:
+    install("idle-post", "idle_post", "from thornsdk import Plugin", "idle = idle_post:Plugin")
+    (idle,) = of_strangers(run)
+    assert (idle["status"], idle["problem"]) == ("empty", "has no hook, so it provides nothing")
 
 
 def test_what_a_stranger_says_cannot_steer_the_terminal(run: Commands, install: Distributions) -> None:

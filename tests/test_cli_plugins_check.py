@@ -1,6 +1,7 @@
 import sys
 from pathlib import Path
 from textwrap import dedent
+from typing import Any
 
 import pytest
 
@@ -9,6 +10,7 @@ from support.distributions import PIGEON, Distributions
 from thornsdk import VERSION
 
 SOURCE = "plugin 'pigeon' of pigeon-post 1.0"
+ODD_SOURCE = "plugin 'odd' of odd-post 1.0"
 
 
 @pytest.fixture
@@ -44,16 +46,11 @@ def test_a_plugin_that_is_in_order_is_told_with_what_it_provides(
     assert (ran.code, ran.out) == (0, f"✓ {SOURCE}: transport 'pigeon'\n")
 
 
-def test_a_plugin_that_provides_nothing_is_in_order(run: Commands, install: Distributions) -> None:
-    ran = check(run, install, "from thornsdk import Plugin as PigeonPlugin")
-    assert (ran.code, ran.out) == (0, f"✓ {SOURCE}: provides nothing\n")
-
-
 WRONG = {
     "it raises at import": (
         "1 / 0",
         (
-            "it cannot be loaded: ZeroDivisionError: division by zero. "
+            "it cannot be loaded: ZeroDivisionError: division by zero (pigeon_post/__init__.py:1). "
             "Mend it, or leave it out with THORN_PLUGINS_BLOCK=pigeon"
         ),
     ),
@@ -91,8 +88,30 @@ WRONG = {
     "a hook that gives one thing": (
         changed("[Provided", "(Provided").replace('")]', '"))'),
         (
-            "it cannot be loaded: thornsdk_transports gave a Provided; it takes a list of Provided. "
+            "it cannot be loaded: thornsdk_transports gave a Provided; it has to give a list of Provided. "
             "Mend it, or leave it out with THORN_PLUGINS_BLOCK=pigeon"
+        ),
+    ),
+    "a hook that forgets its return": (
+        changed("return [Provided", "[Provided"),
+        (
+            "it cannot be loaded: thornsdk_transports gave None; it has to give a list of Provided: "
+            "return [] for none. "
+            "Mend it, or leave it out with THORN_PLUGINS_BLOCK=pigeon"
+        ),
+    ),
+    "a name that is none": (
+        changed('"pigeon", lambda', "None, lambda"),
+        (
+            "it cannot be loaded: thornsdk_transports raised InvalidValue: name is None; a Provided takes "
+            "a text (pigeon_post/__init__.py:14). Mend it, or leave it out with THORN_PLUGINS_BLOCK=pigeon"
+        ),
+    ),
+    "no hook": (
+        "from thornsdk import Plugin as PigeonPlugin",
+        (
+            "it has no hook, so it provides nothing. "
+            "Override the hook of the stage that it provides, and mark it with @hookimpl"
         ),
     ),
     "a name that settings cannot take": (
@@ -113,8 +132,8 @@ WRONG = {
     "a factory that breaks": (
         changed("lambda stage: Pigeon()", "lambda stage: 1 / 0"),
         (
-            "its transport 'pigeon' cannot be built: ZeroDivisionError: division by zero. "
-            "Mend its factory, or what it makes"
+            "its transport 'pigeon' cannot be built: ZeroDivisionError: division by zero "
+            "(pigeon_post/__init__.py:14). Mend its factory, or what it makes"
         ),
     ),
     "a class that forgot a method": (
@@ -142,13 +161,16 @@ WRONG = {
     "a property that breaks": (
         changed('user_agent = "pigeon/1"', "user_agent = property(lambda self: 1 / 0)"),
         (
-            "the transport 'pigeon' raises ZeroDivisionError: division by zero. "
-            "Mend its factory, or what it makes"
+            "its transport 'pigeon' cannot be built: ZeroDivisionError: division by zero "
+            "(pigeon_post/__init__.py:6). Mend its factory, or what it makes"
         ),
     ),
     "an end that breaks": (
         changed("def send(self", "def close(self):\n            1 / 0\n\n        def send(self"),
-        "the transport 'pigeon' cannot be closed: ZeroDivisionError: division by zero. Mend its close",
+        (
+            "the transport 'pigeon' cannot be closed: ZeroDivisionError: division by zero "
+            "(pigeon_post/__init__.py:9). Mend its close"
+        ),
     ),
     "an extra that is not there": (
         changed('pigeon.")', 'pigeon.", "pigeon-post[air]")'),
@@ -176,6 +198,74 @@ def test_what_is_wrong_is_told_with_what_to_do(run: Commands, install: Distribut
     else:
         ran = check(run, install, code)
     assert (ran.code, ran.out) == (1, f"✗ {SOURCE}: {told}\n")
+
+
+END = ", which would end the process (odd_post/__init__.py:"
+ODD: dict[str, tuple[dict[str, Any], str]] = {
+    "it ends the process": (
+        {"code": "import sys\nsys.exit(0)"},
+        f"it cannot be loaded: SystemExit: 0{END}2)",
+    ),
+    "it ends the process with a text": (
+        {"code": "import sys\nsys.exit('bye')"},
+        f"it cannot be loaded: SystemExit: bye{END}2)",
+    ),
+    "its hook ends the process": (
+        {"code": changed("return [", "exit(3); [")},
+        f"it cannot be loaded: thornsdk_transports raised SystemExit: 3{END}14)",
+    ),
+    "its factory ends the process": (
+        {"code": changed("Pigeon()", "exit(3)")},
+        f"its transport 'pigeon' cannot be built: SystemExit: 3{END}14)",
+    ),
+    "closing its stage ends the process": (
+        {"code": changed("def send(self", "def close(self):\n            exit(3)\n\n        def send(self")},
+        f"the transport 'pigeon' cannot be closed: SystemExit: 3{END}9)",
+    ),
+    "a requirement that is none": (
+        {"code": PIGEON, "requires": ["thornsdk", "foo (>=1.*"]},
+        (
+            "its distribution requires 'foo (>=1.*', which is no requirement. "
+            "Write it as in 'thornsdk>=0.1', and build and install it again"
+        ),
+    ),
+    "an entry point that is none": (
+        {"code": PIGEON, "points": "odd = bad entry:Q:R"},
+        "it cannot be loaded: its entry point 'bad entry:Q:R' is malformed; it has to name a class of Plugin",
+    ),
+    "what no check has thought of": (
+        {"code": PIGEON + "\n    __spec__ = None\n"},
+        "its check broke off: ValueError: odd_post.__spec__ is None. Mend it, or leave it out with",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", ODD)
+def test_a_plugin_that_is_odd_is_told_and_hides_no_other(
+    run: Commands, install: Distributions, what: str
+) -> None:
+    metadata, told = ODD[what]
+    install("odd-post", "odd_post", **{"points": "odd = odd_post:PigeonPlugin", **metadata})
+    install("owl-post", "owl_post", changed('"pigeon"', '"owl"'), "owl = owl_post:PigeonPlugin")
+    ran = run("plugins", "check")
+    assert (ran.code, ran.err) == (1, "")
+    assert [line for line in ran.out.splitlines() if line.startswith(f"✗ {ODD_SOURCE}: {told}")]
+    assert "✓ plugin 'owl' of owl-post 1.0: transport 'owl'\n" in ran.out
+    assert "owl" in {one["name"] for one in run("plugins", "--json").json if one["status"] == "loaded"}
+
+
+def test_a_distribution_without_metadata_is_told_and_hides_no_other(
+    run: Commands, install: Distributions, tmp_path: Path
+) -> None:
+    install("owl-post", "owl_post", changed('"pigeon"', '"owl"'), "owl = owl_post:PigeonPlugin")
+    install("pigeon-post", "pigeon_post", PIGEON, "pigeon = pigeon_post:PigeonPlugin")
+    (tmp_path / "pigeon_post-1.0.dist-info" / "METADATA").unlink()
+    ran = run("plugins", "check")
+    told = f"its distribution in {tmp_path} has no METADATA with its name and version. Install it again"
+    assert (ran.code, ran.err) == (1, "")
+    assert f"✗ plugin 'pigeon' of an unknown distribution: {told}\n" in ran.out
+    assert "✓ plugin 'owl' of owl-post 1.0: transport 'owl'\n" in ran.out
+    assert {"owl", "pigeon"} <= {one["name"] for one in run("plugins", "--json").json}
 
 
 def test_a_distribution_has_to_require_thornsdk(run: Commands, install: Distributions) -> None:
@@ -331,7 +421,7 @@ def test_an_unavailable_plugin_whose_package_is_an_extra_is_a_note(
     points = "pigeon = pigeon_post:PigeonPlugin [air]"
     ran = check(run, install, "import no_such_package", points=points)
     told = "it cannot be imported: No module named 'no_such_package'. Install what is missing: pip install"
-    assert (ran.code, ran.out.splitlines()[1]) == (0, f"○ {SOURCE}: {told} 'pigeon-post[air]'")
+    assert (ran.code, ran.out) == (0, f"○ {SOURCE}: {told} 'pigeon-post[air]'\n")
 
 
 def test_a_plugin_that_is_blocked_is_a_note(
@@ -340,7 +430,13 @@ def test_a_plugin_that_is_blocked_is_a_note(
     monkeypatch.setenv("THORN_PLUGINS_BLOCK", "pigeon")
     ran = check(run, install, "1 / 0")
     told = "it was not checked, for THORN_PLUGINS_BLOCK leaves it out. Take it off that list"
-    assert (ran.code, ran.out.splitlines()[1]) == (0, f"○ {SOURCE}: {told}")
+    assert (ran.code, ran.out) == (0, f"○ {SOURCE}: {told}\n")
+
+
+def test_a_plugin_that_chooses_to_provide_nothing_is_a_note(run: Commands, install: Distributions) -> None:
+    ran = check(run, install, changed("return [", "return [] and ["))
+    told = "it provides nothing here: its hooks give empty lists. Where that is not meant, let one of them"
+    assert (ran.code, ran.out) == (0, f"○ {SOURCE}: {told} give a Provided\n")
 
 
 def test_plugins_of_one_name_are_a_note(run: Commands, install: Distributions) -> None:

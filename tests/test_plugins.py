@@ -9,9 +9,19 @@ from attrs import define, frozen
 
 from support.distributions import PIGEON, Distributions
 from support.stages import CountingTransport
-from thornsdk import HookContext, Plugin, Provided, Settings, StageContext, Thorn, Transport
+from thornsdk import (
+    HookContext,
+    Plugin,
+    Provided,
+    Settings,
+    Signer,
+    StageContext,
+    Thorn,
+    Transport,
+)
 from thornsdk.errors import (
     ConfigurationError,
+    InvalidValue,
     PluginClashError,
     PluginLoadError,
     StageUnavailableError,
@@ -126,7 +136,8 @@ def test_a_plugin_that_fails_names_itself_its_distribution_and_its_version(insta
     with pytest.raises(PluginLoadError) as caught:
         PluginManager("0.1").load(install.points())
     assert str(caught.value) == (
-        "plugin 'broken' of broken-post 2.3 cannot be loaded: ZeroDivisionError: division by zero. "
+        "plugin 'broken' of broken-post 2.3 cannot be loaded: "
+        "ZeroDivisionError: division by zero (broken_post/__init__.py:1). "
         "Mend or remove it, or leave it out with THORN_PLUGINS_BLOCK=broken"
     )
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
@@ -135,6 +146,61 @@ def test_a_plugin_that_fails_names_itself_its_distribution_and_its_version(insta
 def test_a_plugin_whose_class_is_not_there_fails_to_load(install: Distributions) -> None:
     install("half-post", "half_post", "", "half = half_post:Nothing")
     with pytest.raises(PluginLoadError, match=r"'half' of half-post 1\.0 .*has no attribute 'Nothing'"):
+        PluginManager("0.1").load(install.points())
+
+
+def test_where_it_fails_deep_in_its_own_code_is_told(install: Distributions, tmp_path: Path) -> None:
+    install("deep-post", "deep_post", "import deep_post.birds", "deep = deep_post:Plugin")
+    (tmp_path / "deep_post" / "birds.py").write_text("import json\n\njson.loads('no JSON')\n")
+    with pytest.raises(PluginLoadError, match=r": JSONDecodeError: .* \(deep_post/birds\.py:3\)\. Mend"):
+        PluginManager("0.1").load(install.points())
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ("odd_post", "names a module; it has to name a class of Plugin, as 'odd_post:PigeonPlugin' does"),
+        ("odd_post:made", "names a Post; it has to name a class of Plugin, as 'odd_post:PigeonPlugin' does"),
+        ("odd-post:Post", "is malformed; it has to name a class of Plugin, as 'pigeons:PigeonPlugin' does"),
+    ],
+)
+def test_an_entry_point_that_names_no_class_is_told_what_to_name(
+    install: Distributions, value: str, told: str
+) -> None:
+    code = "from thornsdk import Plugin\nclass Post(Plugin): pass\nmade = Post()\n"
+    install("odd-post", "odd_post", code, f"odd = {value}")
+    with pytest.raises(PluginLoadError) as caught:
+        PluginManager("0.1").load(install.points())
+    assert caught.value.problem == f"its entry point {value!r} {told}"
+
+
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        ("sys.exit()", "SystemExit, which"),
+        ("sys.exit(0)", "SystemExit: 0, which"),
+        ("sys.exit('bye')", "SystemExit: bye, which"),
+    ],
+)
+def test_a_plugin_that_ends_the_process_when_it_is_imported_does_not_end_the_application(
+    install: Distributions, call: str, told: str
+) -> None:
+    install("last-post", "last_post", f"import sys\n{call}\n", "last = last_post:Plugin")
+    with pytest.raises(PluginLoadError) as caught:
+        Thorn()
+    assert caught.value.problem == f"{told} would end the process (last_post/__init__.py:2)"
+
+
+def test_ctrl_c_while_a_plugin_is_loaded_stays_what_it_is(install: Distributions) -> None:
+    install("slow-post", "slow_post", "raise KeyboardInterrupt", "slow = slow_post:Plugin")
+    with pytest.raises(KeyboardInterrupt):
+        PluginManager("0.1").load(install.points())
+
+
+def test_a_distribution_without_metadata_is_an_unknown_one(install: Distributions, tmp_path: Path) -> None:
+    install("lost-post", "lost_post", "1 / 0", "lost = lost_post:Plugin")
+    (tmp_path / "lost_post-1.0.dist-info" / "METADATA").unlink()
+    with pytest.raises(PluginLoadError, match="'lost' of an unknown distribution cannot be loaded: Zero"):
         PluginManager("0.1").load(install.points())
 
 
@@ -428,6 +494,53 @@ def test_a_hook_that_raises_is_an_error_that_names_its_plugin() -> None:
     assert caught.value.problem == "thornsdk_transports raised LookupError: no pigeons"
 
 
+def test_a_hook_or_a_factory_that_ends_the_process_does_not_end_the_application() -> None:
+    class Last(Plugin):
+        @hookimpl
+        def thornsdk_signers(self, context: HookContext) -> list[Provided[Signer]]:
+            sys.exit("no ink")
+
+        @hookimpl
+        def thornsdk_transports(self, context: HookContext) -> list[Provided[Transport]]:
+            return [Provided("pigeon", lambda stage: sys.exit(3), "Ends.")]
+
+    with pytest.raises(PluginLoadError) as hook:
+        manager_of(Last()).signers()
+    with pytest.raises(PluginLoadError) as factory:
+        manager_of(Last()).transports().build(stage_context("pigeon"))
+    assert hook.value.problem == "thornsdk_signers raised SystemExit: no ink, which would end the process"
+    assert factory.value.problem == (
+        "its transport 'pigeon' cannot be built: SystemExit: 3, which would end the process"
+    )
+
+
+def test_a_plugin_that_breaks_when_it_is_looked_at_is_an_error_that_names_it() -> None:
+    class Shy(Plugin):
+        @property
+        def thornsdk_transports(self) -> object:  # type: ignore[override]
+            raise LookupError("not now")
+
+    with pytest.raises(PluginLoadError) as caught:
+        manager_of(Shy())
+    assert caught.value.problem == "LookupError: not now"
+
+
+def test_a_stage_that_breaks_when_it_is_looked_at_is_an_error_that_names_its_plugin() -> None:
+    class ShyPlugin(Plugin):
+        @hookimpl
+        def thornsdk_transports(self, context: HookContext) -> list[Provided[Transport]]:
+            return [Provided("shy", lambda stage: Shy(), "Hides.")]  # type: ignore[abstract]
+
+    class Shy(Forgetful):
+        @property
+        def user_agent(self) -> str:
+            raise LookupError("not now")
+
+    with pytest.raises(PluginLoadError) as caught:
+        manager_of(ShyPlugin()).transports().build(stage_context("shy"))
+    assert caught.value.problem == "its transport 'shy' cannot be built: LookupError: not now"
+
+
 def test_a_hook_that_raises_harms_no_other_kind_of_stage() -> None:
     class Broken(Plugin):
         @hookimpl
@@ -446,7 +559,7 @@ def test_a_hook_that_gives_something_else_than_provided_is_refused() -> None:
     with pytest.raises(PluginLoadError) as caught:
         manager_of(Wrong()).transports()
     assert caught.value.problem == (
-        "thornsdk_transports gave a CountingTransport; it takes a list of Provided"
+        "thornsdk_transports gave a CountingTransport; it has to give a list of Provided"
     )
 
 
@@ -458,14 +571,27 @@ def test_a_hook_that_gives_one_provided_without_a_list_is_refused() -> None:
 
     with pytest.raises(PluginLoadError) as caught:
         manager_of(Single()).transports()
-    assert caught.value.problem == "thornsdk_transports gave a Provided; it takes a list of Provided"
+    assert caught.value.problem == "thornsdk_transports gave a Provided; it has to give a list of Provided"
 
 
-def test_a_hook_that_gives_nothing_provides_nothing() -> None:
+def test_a_hook_that_forgets_its_return_is_refused() -> None:
     class Silent:
         @hookimpl
         def thornsdk_transports(self, context: HookContext) -> None:
-            return None
+            [provided("pigeon")]
+
+    with pytest.raises(PluginLoadError) as caught:
+        manager_of(Silent()).transports()
+    assert caught.value.problem == (
+        "thornsdk_transports gave None; it has to give a list of Provided: return [] for none"
+    )
+
+
+def test_a_hook_may_provide_nothing() -> None:
+    class Silent:
+        @hookimpl
+        def thornsdk_transports(self, context: HookContext) -> list[Provided[Transport]]:
+            return []
 
     assert manager_of(Silent()).transports().offers == {}
 
@@ -496,16 +622,19 @@ def test_a_hook_is_told_the_version_that_asks() -> None:
     assert versions == ["0.1"]
 
 
-def test_a_provided_stage_needs_a_name() -> None:
-    with pytest.raises(ValueError, match="name"):
-        provided("")
-
-
-@pytest.mark.parametrize("wrong", [(["pigeon"], "Sends."), ("pigeon", None)])
-def test_what_is_said_of_a_provided_stage_is_text(wrong: tuple[Any, Any]) -> None:
-    name, summary = wrong
-    with pytest.raises(TypeError, match="must be <class 'str'>"):
-        Provided(name, lambda stage: CountingTransport(), summary)
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        (("", CountingTransport, "Sends."), "name is empty; a Provided takes the name that settings choose"),
+        ((None, CountingTransport, "Sends."), "name is None; a Provided takes a text"),
+        (("pigeon", CountingTransport, None), "summary is None; a Provided takes a text"),
+        (("pigeon", CountingTransport, "Sends.", 7), "extra is 7; a Provided takes a text"),
+        (("pigeon", CountingTransport(), "Sends."), "factory is a CountingTransport; a Provided takes a fu"),
+    ],
+)
+def test_what_is_said_of_a_provided_stage_is_checked(wrong: tuple[Any, ...], told: str) -> None:
+    with pytest.raises(InvalidValue, match=told):
+        Provided(*wrong)
 
 
 # Whose it is

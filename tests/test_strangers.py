@@ -177,15 +177,24 @@ BROKEN = {
         f"error: {SOURCE} is unavailable ({NO_PACKAGE}): install what is missing\n",
     ),
     "it raises when it is imported": Broken(
-        (in_code("from attrs", "1 / 0\nfrom attrs"),), *not_loaded("ZeroDivisionError: division by zero")
+        (in_code("from attrs", "1 / 0\nfrom attrs"),),
+        *not_loaded("ZeroDivisionError: division by zero (spool_post/__init__.py:3)"),
+    ),
+    "it ends the process when it is imported": Broken(
+        (in_code("from attrs", "exit(0)\nfrom attrs"),),
+        *not_loaded("SystemExit: 0, which would end the process (spool_post/__init__.py:3)"),
+    ),
+    "a hook forgets its return": Broken(
+        (in_code(PROVIDED, PROVIDED.removeprefix("return ")),),
+        *not_loaded("thornsdk_transports gave None; it has to give a list of Provided: return [] for none"),
     ),
     "a hook gives something else": Broken(
         (in_code(PROVIDED, 'return ["spool"]'),),
-        *not_loaded("thornsdk_transports gave a str; it takes a list of Provided"),
+        *not_loaded("thornsdk_transports gave a str; it has to give a list of Provided"),
     ),
     "a hook gives no list": Broken(
         (in_code(PROVIDED, "return 42"),),
-        *not_loaded("thornsdk_transports gave a int; it takes a list of Provided"),
+        *not_loaded("thornsdk_transports gave a int; it has to give a list of Provided"),
     ),
     "a hook that does not exist": Broken(
         (in_code("thornsdk_transports", "thornsdk_carriers"),),

@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterable
 from typing import Generic, TypeVar
 
 import pluggy
-from attrs import field, frozen, validators
+from attrs import frozen
 
 from thornsdk.dispatching import Dispatcher
-from thornsdk.errors import MissingPackageError, SettingError, ThornError, crash
+from thornsdk.errors import InvalidValue, MissingPackageError, SettingError, ThornError, crash
 from thornsdk.settings import Settings
 from thornsdk.stages import Observer, Serializer, Signer, Store, Transport
 from thornsdk.typing import Clock
@@ -106,12 +106,27 @@ class Provided(Generic[Stage_co]):
         summary: One line for people.
         extra: What to give ``pip install`` when the factory raises `ImportError`, such as
             ``thornsdk[celery]``; empty where nothing can be missing.
+
+    Raises:
+        InvalidValue: If one of them is something else.
     """
 
-    name: str = field(validator=validators.and_(validators.instance_of(str), validators.min_len(1)))
-    factory: Callable[[StageContext], Stage_co] = field(validator=validators.is_callable())
-    summary: str = field(validator=validators.instance_of(str))
-    extra: str = field(default="", validator=validators.instance_of(str))
+    name: str
+    factory: Callable[[StageContext], Stage_co]
+    summary: str
+    extra: str = ""
+
+    def __attrs_post_init__(self) -> None:
+        texts: dict[str, object] = {"name": self.name, "summary": self.summary, "extra": self.extra}
+        for what, value in texts.items():
+            if not isinstance(value, str):
+                raise InvalidValue(f"{what} is {value!r}; a Provided takes a text")
+        if not self.name:
+            raise InvalidValue("name is empty; a Provided takes the name that settings choose the stage by")
+        factory: object = self.factory
+        if not callable(factory):
+            what = type(factory).__qualname__
+            raise InvalidValue(f"factory is a {what}; a Provided takes a function that builds the stage")
 
 
 class Plugin:

@@ -15,9 +15,10 @@ from thornsdk.plugins import (
     Catalogue,
     PluginManager,
     Source,
-    distribution_of,
     in_order,
     installed_points,
+    name_and_version,
+    source_of,
 )
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class InstalledPlugin:
         point: The entry point that names it.
         distribution: The distribution that brings it.
         blocked: Whether ``THORN_PLUGINS_BLOCK`` leaves it out; then it was not imported.
+        has_hooks: Whether it has a hook at all; without one, it never provides anything.
         problems: Why it, or a part of it, is not there.
         catalogues: What it provides, of each kind of stage whose hook works.
     """
@@ -44,8 +46,19 @@ class InstalledPlugin:
     point: "EntryPoint"
     distribution: "Distribution"
     blocked: bool = False
+    has_hooks: bool = False
     problems: tuple[Trouble, ...] = ()
     catalogues: tuple[Catalogue[object], ...] = ()
+
+    @property
+    def distribution_name(self) -> str:
+        """The name of its distribution; empty where that has no metadata."""
+        return name_and_version(self.distribution)[0]
+
+    @property
+    def version(self) -> str:
+        """The version of its distribution; empty where that has no metadata."""
+        return name_and_version(self.distribution)[1]
 
 
 Clashes: TypeAlias = Mapping[tuple[str, str], Sequence[InstalledPlugin]]
@@ -78,9 +91,7 @@ def find_clashes(plugins: Iterable[InstalledPlugin]) -> Clashes:
 def _load(point: "EntryPoint", version: str, block: frozenset[str]) -> InstalledPlugin:
     # Whatever is found in the environment has one.
     distribution = cast("Distribution", point.dist)
-    one = InstalledPlugin(
-        source=Source(point.name, distribution_of(point)), point=point, distribution=distribution
-    )
+    one = InstalledPlugin(source=source_of(point), point=point, distribution=distribution)
     manager = PluginManager(version, block)
     try:
         manager.load([point])
@@ -100,4 +111,4 @@ def _ask(one: InstalledPlugin, manager: PluginManager) -> InstalledPlugin:
             catalogues.append(manager.catalogue(kind))
         except PluginLoadError as exc:
             problems.append(exc)
-    return evolve(one, problems=tuple(problems), catalogues=tuple(catalogues))
+    return evolve(one, has_hooks=manager.has_hooks, problems=tuple(problems), catalogues=tuple(catalogues))

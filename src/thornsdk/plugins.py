@@ -6,7 +6,9 @@ plugin stands alone in a pluggy manager of its own.
 """
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from traceback import walk_tb
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 import pluggy
@@ -26,7 +28,7 @@ from thornsdk.hookspecs import PROJECT, HookContext, Plugin, Provided, StageCont
 from thornsdk.stages import Observer, Serializer, Signer, Store, Transport, what_is_wrong_with
 
 if TYPE_CHECKING:
-    from importlib.metadata import EntryPoint
+    from importlib.metadata import Distribution, EntryPoint
 
 GROUP = "thornsdk"
 HOOK_PREFIX = "thornsdk_"
@@ -41,6 +43,9 @@ KINDS: Mapping[str, type] = {
 }
 """The kinds of stages, and what a stage of each has to be."""
 
+BROKEN = (Exception, SystemExit)
+"""What a plugin that is broken raises. `sys.exit` is an error like others: it must not end an application."""
+
 S = TypeVar("S")
 
 
@@ -52,10 +57,12 @@ class Source:
         plugin: The plugin's name.
         distribution: The distribution that brings it, with its version; ``the application`` for a plugin
             that was given in code.
+        package: The package that an installed plugin is in; errors say where in it something broke.
     """
 
     plugin: str
     distribution: str
+    package: str = field(default="", eq=False)
 
     @property
     def qualified(self) -> str:
@@ -102,15 +109,16 @@ class Catalogue(Generic[S]):
         if name not in self.offers:
             raise self._unknown(name)
         offer = self.offers[name]
-        made = self._made(name, offer, context)
-        if problem := what_is_wrong_with(made, self.protocol):
-            problem = f"its factory for the {self.stage} {name!r} made {problem}"
-            raise PluginLoadError(offer.source.plugin, offer.source.distribution, problem)
+        made, problem = self._made(name, offer, context)
+        if problem:
+            raise _not_loaded(offer.source, f"its factory for the {self.stage} {name!r} made {problem}")
         return made
 
-    def _made(self, name: str, offer: Offer[S], context: StageContext) -> S:
+    def _made(self, name: str, offer: Offer[S], context: StageContext) -> tuple[S, str]:
+        """Gives what the factory makes, and why it is no such stage; empty for nothing."""
         try:
-            return offer.provided.factory(context)
+            made = offer.provided.factory(context)
+            return made, what_is_wrong_with(made, self.protocol)
         except ImportError as exc:
             install = (
                 f"pip install {offer.provided.extra!r}" if offer.provided.extra else f"mend {offer.source}"
@@ -120,9 +128,9 @@ class Catalogue(Generic[S]):
             raise StageUnavailableError(f"the {self.stage} {name!r}", exc.problem, exc.install) from exc
         except ThornError:
             raise
-        except Exception as exc:
-            problem = f"its {self.stage} {name!r} cannot be built: {type(exc).__qualname__}: {exc}"
-            raise PluginLoadError(offer.source.plugin, offer.source.distribution, problem) from exc
+        except BROKEN as exc:
+            told = what_it_raised(exc, offer.source.package)
+            raise _not_loaded(offer.source, f"its {self.stage} {name!r} cannot be built: {told}") from exc
 
     def _unknown(self, name: str) -> PluginError:
         if name in self.missing:
@@ -170,7 +178,7 @@ class PluginManager:
         """
         found = installed_points() if points is None else points
         for point in in_order(found):
-            source = Source(point.name, distribution_of(point))
+            source = source_of(point)
             if not self._blocked(source):
                 self._load_one(point, source)
 
@@ -178,24 +186,38 @@ class PluginManager:
         """Takes a plugin in, unless it is blocked.
 
         Raises:
-            PluginLoadError: If it has a method that is named like a hook but is none.
+            PluginLoadError: If it has a method that is named like a hook but is none, or breaks when it is
+                looked at.
         """
         if self._blocked(source):
             return
-        _check_hooks(plugin, source)
         manager = pluggy.PluginManager(PROJECT)
         manager.add_hookspecs(Plugin)
         try:
+            _check_hooks(plugin, source)
             manager.register(plugin)
             manager.check_pending()
+        except PluginLoadError:
+            raise
         except pluggy.PluginValidationError as exc:
-            raise PluginLoadError(source.plugin, source.distribution, str(exc)) from exc
+            raise _not_loaded(source, str(exc)) from exc
+        except BROKEN as exc:
+            raise _not_loaded(source, what_it_raised(exc, source.package)) from exc
         self._loaded.append(LoadedPlugin(source, manager.hook))
 
     @property
     def loaded(self) -> tuple[Source, ...]:
         """The plugins that were loaded, in order."""
         return tuple(one.source for one in self._loaded)
+
+    @property
+    def has_hooks(self) -> bool:
+        """Whether any of the plugins has a hook at all."""
+        return any(
+            getattr(one.hooks, f"{HOOK_PREFIX}{kind}s").get_hookimpls()
+            for one in self._loaded
+            for kind in KINDS
+        )
 
     @property
     def missing(self) -> Mapping[str, StageUnavailableError]:
@@ -243,14 +265,19 @@ class PluginManager:
         return not self._block.isdisjoint((source.plugin, source.qualified))
 
     def _load_one(self, point: "EntryPoint", source: Source) -> None:
+        if not (module := module_of(point)):
+            raise _not_loaded(source, f"its entry point {point.value!r} is malformed; {_wanted('pigeons')}")
         try:
-            plugin = cast("Callable[[], object]", point.load())()
+            named: object = point.load()
+            plugin: object = named() if callable(named) else None
         except ImportError as exc:
             self._missing[point.name] = StageUnavailableError(str(source), str(exc), _install(point))
             return
-        except Exception as exc:
-            problem = f"{type(exc).__qualname__}: {exc}"
-            raise PluginLoadError(source.plugin, source.distribution, problem) from exc
+        except BROKEN as exc:
+            raise _not_loaded(source, what_it_raised(exc, source.package)) from exc
+        if not callable(named):
+            what = type(named).__qualname__
+            raise _not_loaded(source, f"its entry point {point.value!r} names a {what}; {_wanted(module)}")
         self.register(plugin, source)
 
     def _catalogue(self, stage: str) -> Catalogue[S]:
@@ -265,14 +292,55 @@ class PluginManager:
         return Catalogue(stage, KINDS[stage], offers, self._missing)
 
     def _ask(self, one: LoadedPlugin, hook: str) -> list[object]:
+        caller: pluggy.HookCaller = getattr(one.hooks, hook)
         try:
-            results: list[object] = getattr(one.hooks, hook)(context=self._context)
+            results: list[object] = caller(context=self._context)
+            # Pluggy leaves out what is None: most likely, a `return` was forgotten.
+            if len(results) < len(caller.get_hookimpls()):
+                raise _not_provided(None, one.source, hook)
             return [provided for result in results for provided in _listed(result, one.source, hook)]
         except PluginLoadError:
             raise
-        except Exception as exc:
-            problem = f"{hook} raised {type(exc).__qualname__}: {exc}"
-            raise PluginLoadError(one.source.plugin, one.source.distribution, problem) from exc
+        except BROKEN as exc:
+            told = what_it_raised(exc, one.source.package)
+            raise _not_loaded(one.source, f"{hook} raised {told}") from exc
+
+
+def what_it_raised(error: BaseException, package: str) -> str:
+    """Says what a plugin raised, and where in its own code that came about.
+
+    Args:
+        error: What it raised.
+        package: The package that it is in.
+
+    Returns:
+        Such as ``KeyError: 'loft' (pigeon_post/birds.py:12)``.
+    """
+    name, text = type(error).__qualname__, str(error)
+    told = f"{name}: {text}" if text else name
+    if isinstance(error, SystemExit):
+        told = f"{told}, which would end the process"
+    place = _place_in(package, error) if package else ""
+    return f"{told} ({place})" if place else told
+
+
+def _place_in(package: str, error: BaseException) -> str:
+    place = ""
+    for frame, line in walk_tb(error.__traceback__):
+        module = str(frame.f_globals.get("__name__", ""))
+        if module.partition(".")[0] == package:
+            path = Path(frame.f_code.co_filename)
+            depth = module.count(".") + (2 if path.name == "__init__.py" else 1)
+            place = f"{'/'.join(path.parts[-depth:])}:{line}"
+    return place
+
+
+def _not_loaded(source: Source, problem: str) -> PluginLoadError:
+    return PluginLoadError(source.plugin, source.distribution, problem)
+
+
+def _wanted(module: str) -> str:
+    return f"it has to name a class of Plugin, as '{module}:PigeonPlugin' does"
 
 
 def _listed(result: object, source: Source, hook: str) -> Iterable[object]:
@@ -294,9 +362,28 @@ def in_order(points: "Iterable[EntryPoint]") -> "list[EntryPoint]":
     return sorted(points, key=lambda one: (distribution_of(one), one.name))
 
 
+def source_of(point: "EntryPoint") -> Source:
+    """Gives where the plugin of an entry point comes from."""
+    return Source(point.name, distribution_of(point), module_of(point).partition(".")[0])
+
+
+def module_of(point: "EntryPoint") -> str:
+    """Gives the module that an entry point names; empty for one that is malformed."""
+    parts = point.pattern.match(point.value)
+    return parts["module"] if parts else ""
+
+
 def distribution_of(point: "EntryPoint") -> str:
     """Gives the distribution that brings an entry point, with its version."""
-    return f"{point.dist.name} {point.dist.version}" if point.dist is not None else "an unknown distribution"
+    told = ("", "") if point.dist is None else name_and_version(point.dist)
+    return " ".join(told).strip() or "an unknown distribution"
+
+
+def name_and_version(distribution: "Distribution") -> tuple[str, str]:
+    """Gives the name and version of a distribution; an empty text for what its metadata do not say."""
+    metadata = distribution.metadata
+    name, version = (metadata.get_all(one) or [""] for one in ("Name", "Version"))
+    return str(name[0]), str(version[0])
 
 
 def _install(point: "EntryPoint") -> str:
@@ -307,7 +394,7 @@ def _install(point: "EntryPoint") -> str:
 def clash(stage: str, name: str, first: Source, second: Source) -> PluginError:
     """Gives the error that a name is when two plugins, or one plugin twice, provide it."""
     if first == second:
-        return PluginLoadError(first.plugin, first.distribution, f"it provides the {stage} {name!r} twice")
+        return _not_loaded(first, f"it provides the {stage} {name!r} twice")
     alike = first.plugin == second.plugin
     choices = (first.qualified, second.qualified) if alike else (first.plugin, second.plugin)
     return PluginClashError(stage, name, str(first), str(second), choices)
@@ -322,16 +409,16 @@ def _check_hooks(plugin: object, source: Source) -> None:
         if not hasattr(Plugin, name):
             known = ", ".join(hook for hook in dir(Plugin) if hook.startswith(HOOK_PREFIX))
             problem = f"there is no hook {name}; there are: {known}"
-            raise PluginLoadError(source.plugin, source.distribution, problem)
+            raise _not_loaded(source, problem)
         if getattr(method, "__func__", method) is getattr(Plugin, name):
             continue
         if not hasattr(method, f"{PROJECT}_impl"):
             problem = f"{name} is not marked with @hookimpl, so it would never be called"
-            raise PluginLoadError(source.plugin, source.distribution, problem)
+            raise _not_loaded(source, problem)
         for one in inspect.signature(method).parameters.values():
             if one.kind is not one.POSITIONAL_OR_KEYWORD or one.default is not one.empty:
                 problem = f"{name} must take {one.name!r} plainly, without default, or it gets no value"
-                raise PluginLoadError(source.plugin, source.distribution, problem)
+                raise _not_loaded(source, problem)
 
 
 def _check_provided(provided: object, source: Source, stage: str) -> None:
@@ -340,5 +427,6 @@ def _check_provided(provided: object, source: Source, stage: str) -> None:
 
 
 def _not_provided(given: object, source: Source, hook: str) -> PluginLoadError:
-    problem = f"{hook} gave a {type(given).__qualname__}; it takes a list of Provided"
-    return PluginLoadError(source.plugin, source.distribution, problem)
+    if given is None:
+        return _not_loaded(source, f"{hook} gave None; it has to give a list of Provided: return [] for none")
+    return _not_loaded(source, f"{hook} gave a {type(given).__qualname__}; it has to give a list of Provided")

@@ -93,8 +93,8 @@ def _provided(one: InstalledPlugin, clashes: Clashes) -> Iterator[_Listed]:
                 name=name,
                 summary=offer.provided.summary,
                 plugin=one.source.plugin,
-                distribution=one.distribution.name,
-                version=one.distribution.version,
+                distribution=one.distribution_name,
+                version=one.version,
                 status=_Status.CLASH if others else _Status.LOADED,
                 problem=f"{named} provides it too" if others else None,
             )
@@ -106,8 +106,8 @@ def _besides(one: InstalledPlugin) -> Iterator[_Listed]:
         yield _Listed(
             name=one.source.plugin,
             plugin=one.source.plugin,
-            distribution=one.distribution.name,
-            version=one.distribution.version,
+            distribution=one.distribution_name,
+            version=one.version,
             status=status,
             problem=problem,
         )
@@ -117,7 +117,7 @@ def _troubles(one: InstalledPlugin) -> Iterator[tuple[_Status, str]]:
     if one.blocked:
         yield _Status.BLOCKED, "left out by THORN_PLUGINS_BLOCK"
     elif not one.problems and not any(catalogue.offers for catalogue in one.catalogues):
-        yield _Status.EMPTY, "provides nothing"
+        yield _Status.EMPTY, "provides nothing" if one.has_hooks else "has no hook, so it provides nothing"
     for problem in one.problems:
         yield _trouble(problem)
 

@@ -9,11 +9,12 @@ from rich.text import Text
 from thornsdk import VERSION, Settings
 from thornsdk.cli import show
 from thornsdk.cli.checks.finding import Finding
-from thornsdk.cli.checks.plugin import check_plugin
+from thornsdk.cli.checks.plugin import check_plugin, mend_or_leave_out
 from thornsdk.cli.checks.stage import ProvidedStage, check_stage, stages_of
 from thornsdk.cli.options import json_option
 from thornsdk.cli.problems import FAILED, Problem
 from thornsdk.installed import InstalledPlugin, find_installed
+from thornsdk.plugins import BROKEN, what_it_raised
 
 
 @click.command()
@@ -43,9 +44,14 @@ def _findings(
     own: Sequence[ProvidedStage],
     stages: Sequence[ProvidedStage],
 ) -> Iterator[Finding]:
-    yield from check_plugin(one, everyone)
-    for stage in own:
-        yield from check_stage(stage, stages)
+    try:
+        yield from check_plugin(one, everyone)
+        for stage in own:
+            yield from check_stage(stage, stages)
+    except BROKEN as exc:
+        # Whatever it is, the other plugins are checked all the same.
+        problem = f"its check broke off: {what_it_raised(exc, one.source.package)}"
+        yield Finding(plugin=one, wrong=True, problem=problem, advice=mend_or_leave_out(one))
 
 
 def _chosen(everyone: Sequence[InstalledPlugin], names: Sequence[str]) -> list[InstalledPlugin]:
@@ -63,7 +69,7 @@ def _chosen(everyone: Sequence[InstalledPlugin], names: Sequence[str]) -> list[I
 def _tell(
     one: InstalledPlugin, own: Sequence[ProvidedStage], findings: Sequence[Finding], *, as_json: bool
 ) -> None:
-    sound = not any(found.wrong for found in findings)
+    sound = bool(own) and not any(found.wrong for found in findings)
     if as_json:
         if sound:
             show.print_json(_fields(one, "ok"))
@@ -72,7 +78,7 @@ def _tell(
         return
     if sound:
         provided = ", ".join(f"{kind} {name!r}" for kind, name in (stage.place for stage in own))
-        _print(("✓", "green"), one, provided or "provides nothing")
+        _print(("✓", "green"), one, provided)
     for found in findings:
         sign = ("✗", "red") if found.wrong else ("○", "yellow")
         _print(sign, one, f"{found.problem}. {found.advice}")
@@ -82,8 +88,8 @@ def _fields(one: InstalledPlugin, level: str, found: Finding | None = None) -> d
     return {
         "level": level,
         "plugin": one.source.plugin,
-        "distribution": one.distribution.name,
-        "version": one.distribution.version,
+        "distribution": one.distribution_name,
+        "version": one.version,
         "stage": found.stage if found else "",
         "name": found.name if found else "",
         "problem": found.problem if found else None,

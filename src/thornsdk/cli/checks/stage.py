@@ -10,7 +10,7 @@ from thornsdk import Provided, Settings, StageContext, Transport
 from thornsdk.cli.checks.finding import Finding
 from thornsdk.errors import PluginLoadError, StageUnavailableError, ThornError
 from thornsdk.installed import InstalledPlugin
-from thornsdk.plugins import Catalogue
+from thornsdk.plugins import BROKEN, Catalogue, what_it_raised
 from thornsdk.stages import utc_now
 
 _NAME = re.compile(r"[a-z0-9]+([-_.+][a-z0-9]+)*")
@@ -58,13 +58,9 @@ class ProvidedStage:
     def trial(self) -> _Trial:
         """What came of building it, once."""
         try:
-            return _look_at(self.catalogue.build(_context(*self.place)))
+            return _look_at(self.catalogue.build(_context(*self.place)), self.plugin.source.package)
         except ThornError as exc:
             return _Trial(refused=exc)
-        except Exception as exc:
-            # It raises when it is asked what it is.
-            source, problem = self.plugin.source, f"{self} raises {type(exc).__qualname__}: {exc}"
-            return _Trial(refused=PluginLoadError(source.plugin, source.distribution, problem))
 
     def wrong(self, problem: str, advice: str) -> Finding:
         """Gives what has to be mended about it."""
@@ -179,13 +175,13 @@ def _check_schemes(stage: ProvidedStage, others: Iterable[ProvidedStage]) -> Ite
             yield stage.note(problem, "Let THORN_TRANSPORT name one of them")
 
 
-def _look_at(made: object) -> _Trial:
+def _look_at(made: object, package: str) -> _Trial:
     if not isinstance(made, Transport):
-        return _Trial(not_closed=_close(made))
+        return _Trial(not_closed=_close(made, package))
     schemes = made.schemes
     if _are_schemes(schemes):
-        return _Trial(schemes=schemes, not_closed=_close(made))
-    return _Trial(odd_schemes=repr(schemes), not_closed=_close(made))
+        return _Trial(schemes=schemes, not_closed=_close(made, package))
+    return _Trial(odd_schemes=repr(schemes), not_closed=_close(made, package))
 
 
 def _are_schemes(schemes: object) -> bool:
@@ -196,11 +192,11 @@ def _are_schemes(schemes: object) -> bool:
     )
 
 
-def _close(made: object) -> str:
+def _close(made: object, package: str) -> str:
     try:
         getattr(made, "close", lambda: None)()
-    except Exception as exc:
-        return f"{type(exc).__qualname__}: {exc}"
+    except BROKEN as exc:
+        return what_it_raised(exc, package)
     return ""
 
 

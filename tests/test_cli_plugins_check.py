@@ -461,6 +461,27 @@ def test_a_stage_is_built_once_and_with_what_the_settings_say_of_it(
     assert (ran.code, ran.out) == (0, f"✓ plugin 'sqlite' of thornsdk {VERSION}: store 'sqlite'\n")
 
 
+@pytest.mark.parametrize("path", ["thorn.db", "var/thorn.db", "{here}/thorn.db"])
+def test_to_check_a_store_makes_no_file(
+    run: Commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("THORN_STORE", f"sqlite:///{path.format(here=tmp_path)}")
+    assert run("plugins", "check", "sqlite").out.startswith("✓")
+    assert list(tmp_path.iterdir()) == []
+    assert Path.cwd() == tmp_path
+
+
+def test_to_check_a_store_opens_none_that_is_there(
+    run: Commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "thorn.db"
+    path.write_text("no database")
+    monkeypatch.setenv("THORN_STORE", f"sqlite:///{path}")
+    assert run("plugins", "check", "sqlite").out.startswith("✓")
+    assert path.read_text() == "no database"
+
+
 def test_machines_get_an_object_for_each_finding(run: Commands, install: Distributions) -> None:
     install(
         "pigeon-post", "pigeon_post", changed("Sends by pigeon.", ""), "pigeon = pigeon_post:PigeonPlugin"

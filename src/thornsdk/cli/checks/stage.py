@@ -2,9 +2,12 @@
 
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import chdir, contextmanager, nullcontext
 from functools import cached_property
+from pathlib import PurePath
+from tempfile import TemporaryDirectory
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from thornsdk import Provided, Settings, StageContext, Transport
 from thornsdk.cli.checks.finding import Finding
@@ -58,7 +61,8 @@ class ProvidedStage:
     def trial(self) -> _Trial:
         """What came of building it, once."""
         try:
-            return _look_at(self.catalogue.build(_context(*self.place)), self.plugin.source.package)
+            with _context(*self.place) as context:
+                return _look_at(self.catalogue.build(context), self.plugin.source.package)
         except ThornError as exc:
             return _Trial(refused=exc)
 
@@ -200,13 +204,32 @@ def _close(made: object, package: str) -> str:
     return ""
 
 
-def _context(kind: str, name: str) -> StageContext:
-    """Gives what an application with the settings that there are gives to the factory."""
+@contextmanager
+def _context(kind: str, name: str) -> Iterator[StageContext]:
+    """Gives what an application with the settings that there are gives to the factory.
+
+    For a store, the process is in an empty folder meanwhile, and so is the file that it is to open: checking
+    makes none, and touches none that is in use.
+    """
     settings = Settings.from_environ()
     value = name
     if kind == "serializer":
         written = {codec: content_type for content_type, codec in settings.codecs.items()}
         value = written.get(name, f"application/{name}")
-    elif kind == "store" and settings.store.partition(":")[0] == name:
-        value = settings.store
-    return StageContext(name=name, value=value, settings=settings, clock=utc_now)
+    with _empty_folder() if kind == "store" else nullcontext() as folder:
+        if folder and settings.store.partition(":")[0] == name:
+            value = _moved(settings.store, folder)
+            settings = evolve(settings, store=value)
+        yield StageContext(name=name, value=value, settings=settings, clock=utc_now)
+
+
+@contextmanager
+def _empty_folder() -> Iterator[str]:
+    with TemporaryDirectory(prefix="thornsdk-") as folder, chdir(folder):
+        yield folder
+
+
+def _moved(url: str, folder: str) -> str:
+    """Gives the URL of a store with its path in another folder; what has no folder in it may stay."""
+    scheme, _, path = url.partition(":///")
+    return f"{scheme}:///{folder}/{PurePath(path).name}" if "/" in path else url

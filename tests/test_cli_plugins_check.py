@@ -143,6 +143,13 @@ WRONG = {
             "is no Transport: it has no send. Mend its factory, or what it makes"
         ),
     ),
+    "a method that is async": (
+        changed("def send(self", "async def send(self"),
+        (
+            "its factory for the transport 'pigeon' made a Pigeon, which is no Transport: "
+            "its send is async, and nobody would await it. Mend its factory, or what it makes"
+        ),
+    ),
     "a package that is no extra": (
         changed("Pigeon()", "__import__('no_such_package')"),
         (

@@ -1,5 +1,5 @@
 import sys
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any, cast
@@ -10,12 +10,18 @@ from attrs import define, frozen
 from support.distributions import PIGEON, Distributions
 from support.stages import CountingTransport
 from thornsdk import (
+    DeliveryRecord,
+    Exchange,
     HookContext,
+    Observer,
     Plugin,
     Provided,
+    Request,
+    Response,
     Settings,
     Signer,
     StageContext,
+    SubscriptionNotice,
     Thorn,
     Transport,
 )
@@ -29,6 +35,7 @@ from thornsdk.errors import (
 )
 from thornsdk.hookspecs import hookimpl  # A type checker would find what is wrong here on purpose.
 from thornsdk.plugins import GROUP, PluginManager, Source
+from thornsdk.stages import what_is_wrong_with
 from thornsdk.testing import FakeClock
 
 
@@ -306,6 +313,38 @@ def test_a_factory_that_makes_something_else_is_told_with_its_plugin(made: objec
         manager_of(OddPlugin()).transports().build(stage_context("pigeon"))
     assert caught.value.distribution == "birds 1.0"
     assert caught.value.problem == f"its factory for the transport 'pigeon' made {told}"
+
+
+class AsyncTransport(Transport):
+    schemes = frozenset({"pigeon"})
+    user_agent = "pigeon/1"
+
+    async def send(self, request: Request) -> Response:  # type: ignore[override]
+        raise NotImplementedError
+
+    async def send_many(self, requests: Iterable[Request]) -> AsyncIterator[Exchange]:  # type: ignore[override]
+        yield await self.send(next(iter(requests)))  # type: ignore[misc]
+
+
+class AsyncObserver:
+    def observe(self, record: DeliveryRecord) -> None:
+        raise NotImplementedError
+
+    async def observe_subscription(self, notice: SubscriptionNotice) -> None:
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize(
+    ("stage", "protocol", "told"),
+    [
+        (AsyncTransport(), Transport, "a AsyncTransport, which is no Transport: its send, send_many is"),
+        (AsyncObserver(), Observer, "a AsyncObserver, which is no Observer: its observe_subscription is"),
+    ],
+)
+def test_a_stage_that_is_async_is_none_for_nobody_would_await_it(
+    stage: object, protocol: type, told: str
+) -> None:
+    assert what_is_wrong_with(stage, protocol) == f"{told} async, and nobody would await it"
 
 
 # Names

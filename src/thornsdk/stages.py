@@ -10,7 +10,7 @@ A class need not inherit from these, but a transport that does gets `Transport.s
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
-from inspect import getattr_static
+from inspect import getattr_static, isasyncgenfunction, iscoroutinefunction
 from typing import Protocol, runtime_checkable
 from uuid import UUID
 
@@ -494,6 +494,9 @@ class SubscriptionObserver(Protocol):
         ...
 
 
+BESIDES: Mapping[type, type] = {Serializer: HeaderSerializer, Observer: SubscriptionObserver}
+"""What a stage of a kind may have besides, to be called."""
+
 LEFT_TO_THE_PROTOCOL = frozenset({"send_many", "dispatch_many", "close"})
 """The members that a class may inherit from its protocol; the others do nothing there, and give None."""
 
@@ -508,15 +511,28 @@ def what_is_wrong_with(stage: object, protocol: type) -> str:
         protocol: The protocol of the kind of stage that is wanted.
 
     Returns:
-        Such as ``a Pigeon, which is no Transport: it has no send, user_agent``; empty for nothing.
+        Such as ``a Pigeon, which is no Transport: it has no send, user_agent``; empty for nothing. What is
+        async counts as wrong, for the library calls every member plainly.
     """
     if isinstance(stage, type):
         return f"the class {stage.__qualname__}; an object of it is wanted"
-    members = (name for name in vars(protocol) if not name.startswith("_"))
-    missing = ", ".join(name for name in members if not _has_own(stage, name, protocol))
-    if not missing:
-        return ""
-    return f"a {type(stage).__qualname__}, which is no {protocol.__name__}: it has no {missing}"
+    no_such = f"a {type(stage).__qualname__}, which is no {protocol.__name__}"
+    members = _members_of(protocol)
+    if missing := ", ".join(name for name in members if not _has_own(stage, name, protocol)):
+        return f"{no_such}: it has no {missing}"
+    besides = _members_of(BESIDES[protocol]) if protocol in BESIDES else []
+    if odd := ", ".join(name for name in (*members, *besides) if _is_async(stage, name)):
+        return f"{no_such}: its {odd} is async, and nobody would await it"
+    return ""
+
+
+def _members_of(protocol: type) -> list[str]:
+    return [name for name in vars(protocol) if not name.startswith("_")]
+
+
+def _is_async(stage: object, name: str) -> bool:
+    member = getattr_static(stage, name, None)
+    return iscoroutinefunction(member) or isasyncgenfunction(member)
 
 
 def _has_own(stage: object, name: str, protocol: type) -> bool:

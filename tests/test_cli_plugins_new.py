@@ -1,11 +1,15 @@
 import ast
 import json
+import os
 import re
+import subprocess
+import sys
 import tomllib
 from importlib.metadata import Distribution
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from support.commands import Commands
 from thornsdk.cli import scaffold
@@ -62,7 +66,7 @@ def test_its_names_follow_from_one(run: Commands, here: Path) -> None:
     run("plugins", "new", "homing-pigeon", "--stage", "signer")
     project = tomllib.loads((here / "thornsdk-homing-pigeon" / "pyproject.toml").read_text())["project"]
     assert project["name"] == "thornsdk-homing-pigeon"
-    assert project["dependencies"] == ["thornsdk>=0.1"]
+    assert project["dependencies"] == ["attrs>=24.2", "thornsdk>=0.1"]
     assert project["entry-points"]["thornsdk"] == {
         "homing-pigeon": "thornsdk_homing_pigeon:HomingPigeonPlugin"
     }
@@ -95,6 +99,44 @@ def test_nothing_is_left_of_the_templates(run: Commands, here: Path, kind: str, 
         assert not re.search(r"MODULE|\$\w|\$\{\w|template", path + text.replace("$ ", "").replace("${{", ""))
         if path.endswith(".py"):
             ast.parse(text)
+
+
+def imported(path: Path) -> set[str]:
+    """Gives the packages that a module imports, but for those of Python itself."""
+    nodes = [*ast.walk(ast.parse(path.read_text()))]
+    names = {one.name for node in nodes if isinstance(node, ast.Import) for one in node.names}
+    names |= {str(node.module) for node in nodes if isinstance(node, ast.ImportFrom)}
+    return {name.partition(".")[0] for name in names} - sys.stdlib_module_names
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_its_code_imports_it_requires(run: Commands, here: Path, kind: str) -> None:
+    run("plugins", "new", "pigeon", "--stage", kind, "--folder", "made")
+    project = tomllib.loads((here / "made" / "pyproject.toml").read_text())["project"]
+    required = {Requirement(one).name for one in project["dependencies"]}
+    code = (here / "made" / "src").rglob("*.py")
+    ours = {"thornsdk_pigeon", "thornsdk_plugins"}  # The built-in plugins come with thornsdk.
+    assert set().union(*map(imported, code)) - ours == required
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_its_readme_says_how_to_install_and_to_configure_it(run: Commands, here: Path, kind: str) -> None:
+    run("plugins", "new", "pigeon", "--stage", kind, "--folder", "made")
+    readme = (here / "made" / "README.md").read_text()
+    assert "$ pip install thornsdk-pigeon\n" in readme
+    assert "$ export THORN_OPTIONS=" in readme
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_its_tests_are_found_where_its_classes_are_called_test(run: Commands, here: Path, kind: str) -> None:
+    run("plugins", "new", "testrail", "--stage", kind, "--folder", "made")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--collect-only"]
+    env = {**os.environ, "PYTHONPATH": str(here / "made" / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
+    ran = subprocess.run(
+        command, cwd=here / "made", env=env, capture_output=True, text=True, timeout=50, check=False
+    )
+    assert ran.returncode == 0, ran.stdout
+    assert f"::TestTestrail{kind.capitalize()}::" in ran.stdout
 
 
 @pytest.mark.parametrize("name", ["", "Pigeon", "homing_pigeon", "a--b", "2-pigeons", "a" * 25, "ä"])

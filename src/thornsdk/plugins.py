@@ -199,8 +199,6 @@ class PluginManager:
             manager.check_pending()
         except PluginLoadError:
             raise
-        except pluggy.PluginValidationError as exc:
-            raise _not_loaded(source, str(exc)) from exc
         except BROKEN as exc:
             raise _not_loaded(source, what_it_raised(exc, source.package)) from exc
         self._loaded.append(LoadedPlugin(source, manager.hook))
@@ -419,6 +417,10 @@ def _check_hooks(plugin: object, source: Source) -> None:
             if one.kind is not one.POSITIONAL_OR_KEYWORD or one.default is not one.empty:
                 problem = f"{name} must take {one.name!r} plainly, without default, or it gets no value"
                 raise _not_loaded(source, problem)
+            if one.name != "context":
+                raise _not_loaded(
+                    source, f"{name} takes {one.name!r}; a hook is given 'context', and no more"
+                )
 
 
 def _check_provided(provided: object, source: Source, stage: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from conftest import OpenThorn
-from support.receivers import FOLDER, LANGUAGES, Post, each_language
+from support.receivers import FOLDER, LANGUAGES, Post, Refused, Server, each_language
 from thornsdk import standard_webhooks
 from thornsdk.testing import Endpoint
 from thornsdk.typing import Headers
@@ -101,6 +101,32 @@ def test_either_secret_is_accepted_while_it_is_rotated(language: str) -> None:
     with LANGUAGES[language].run("whsec_bmV3 ümlaut") as post:
         statuses = [post(signed(key), BODY) for key in (b"new", "ümlaut".encode(), b"another")]
     assert statuses == [204, 204, 401]
+
+
+@pytest.mark.parametrize("secrets", ["", " ", "whsec_", "s whsec_"])
+def test_without_a_secret_or_with_an_empty_one_it_does_not_run(secrets: str, language: str) -> None:
+    with pytest.raises(Refused), LANGUAGES[language].run(secrets) as post:
+        post(signed(b""), BODY)
+
+
+@pytest.mark.parametrize("secrets", [" s", "s ", "s  t", "s\tt\n"])
+def test_white_space_around_secrets_makes_no_empty_one(secrets: str, language: str) -> None:
+    with LANGUAGES[language].run(secrets) as post:
+        assert [post(signed(key), BODY) for key in (b"s", b"")] == [204, 401]
+
+
+def test_a_secret_is_no_pattern_of_file_names(language: str) -> None:
+    secret = f"{FOLDER}/*"
+    with LANGUAGES[language].run(secret) as post:
+        assert post(signed(secret.encode()), BODY) == 204
+
+
+@pytest.mark.parametrize("reset", [False, True], ids=["closed", "reset"])
+@pytest.mark.parametrize("language", each_language(without={"Ruby", "shell"}), indirect=True)
+def test_a_sender_that_goes_away_harms_no_other(reset: bool, post: Post) -> None:
+    assert isinstance(post, Server)
+    post.abort(reset=reset)
+    assert [post(signed(), BODY) for _ in range(2)] == [204, 204]
 
 
 def test_the_page_shows_every_receiver() -> None:

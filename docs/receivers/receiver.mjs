@@ -4,10 +4,13 @@ import { createServer } from "node:http";
 
 const TOLERANCE = 300; // seconds that the clocks may differ
 const LARGEST = 1024 * 1024;
-const secrets = process.env.WEBHOOK_SECRETS.split(" ");
+const keys = (process.env.WEBHOOK_SECRETS ?? "").split(/\s+/).filter(Boolean).map(keyOf);
+if (keys.length === 0) throw new Error("WEBHOOK_SECRETS has no secret in it");
 
 function keyOf(secret) {
-  return secret.startsWith("whsec_") ? Buffer.from(secret.slice(6), "base64") : Buffer.from(secret, "utf8");
+  const key = secret.startsWith("whsec_") ? Buffer.from(secret.slice(6), "base64") : Buffer.from(secret, "utf8");
+  if (key.length === 0) throw new Error("WEBHOOK_SECRETS has an empty secret in it"); // Anybody could sign with it.
+  return key;
 }
 
 function equal(one, other) {
@@ -20,7 +23,7 @@ function isAuthentic(headers, body) {
   if (!id || !given || !/^\d{1,11}$/.test(timestamp ?? "")) return false;
   if (Math.abs(Date.now() / 1000 - Number(timestamp)) > TOLERANCE) return false;
   const signed = Buffer.concat([Buffer.from(`${id}.${timestamp}.`), body]);
-  const expected = secrets.map((one) => "v1," + createHmac("sha256", keyOf(one)).update(signed).digest("base64"));
+  const expected = keys.map((key) => "v1," + createHmac("sha256", key).update(signed).digest("base64"));
   return given.split(" ").some((one) => expected.some((other) => equal(one, other)));
 }
 
@@ -39,5 +42,10 @@ async function receive(request) {
 }
 
 createServer(async (request, response) => {
-  response.writeHead(await receive(request)).end();
+  try {
+    response.writeHead(await receive(request)).end();
+  } catch (error) {
+    console.error(error); // Mostly, the sender went away before all was here. Uncaught, it would end the process.
+    response.destroy();
+  }
 }).listen(Number(process.env.PORT), "127.0.0.1");

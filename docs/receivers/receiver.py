@@ -3,11 +3,12 @@
 import os
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from thornsdk import Secret
 from thornsdk.errors import InvalidSignature
 from thornsdk.receive import Scheme, verify
 
 LARGEST = 1024 * 1024
-SECRETS = os.environ["WEBHOOK_SECRETS"].split()
+SECRETS = [Secret(one) for one in os.environ["WEBHOOK_SECRETS"].split()]
 
 
 class Receiver(BaseHTTPRequestHandler):
@@ -30,4 +31,6 @@ class Receiver(BaseHTTPRequestHandler):
 
 
 if __name__ == "__main__":
+    if not SECRETS:
+        raise SystemExit("WEBHOOK_SECRETS has no secret in it")
     ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Receiver).serve_forever()

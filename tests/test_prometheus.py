@@ -1,6 +1,10 @@
 """The observer ``prometheus``, with the real client."""
 
 import gc
+import json
+import re
+import shutil
+import subprocess
 import sys
 import urllib.request
 import weakref
@@ -28,6 +32,11 @@ ATTEMPTS = "thornsdk_attempts_total"
 DURATION = "thornsdk_attempt_duration_seconds"
 ENDED = "thornsdk_deliveries_ended_total"
 NOTICES = "thornsdk_subscription_notices_total"
+
+RETRIED = ATTEMPTS + '{event="a",outcome="retry",reason="timeout"}'
+DELIVERED = ATTEMPTS + '{event="a",outcome="delivered",reason="accepted"}'
+BROKEN = ATTEMPTS + '{event="a",outcome="failed",reason="stage_failed"}'
+DISABLED = NOTICES + '{notice="disabled"}'
 
 
 @pytest.fixture
@@ -265,3 +274,38 @@ def test_where_the_client_is_missing_it_says_what_to_install(
 def test_the_plugin_has_no_other_names() -> None:
     with pytest.raises(AttributeError, match="has no attribute 'Nothing'"):
         _ = plugin.Nothing  # type: ignore[attr-defined]
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="needs promtool, of Prometheus")
+@pytest.mark.parametrize(
+    ("alert", "series", "fires"),
+    [
+        ("WebhooksDoNotArrive", {RETRIED: "0+60x60"}, True),
+        ("WebhooksDoNotArrive", {RETRIED: "0+8x60", DELIVERED: "0+2x60"}, True),
+        ("WebhooksDoNotArrive", {RETRIED: "0+1x60", DELIVERED: "0+99x60"}, False),
+        ("WebhooksDoNotArrive", {DELIVERED: "0+60x60"}, False),
+        ("WebhookPluginBroken", {BROKEN: "_x55 100x60"}, True),
+        ("WebhookPluginBroken", {BROKEN: "1x55 2x60"}, True),
+        ("WebhookPluginBroken", {BROKEN: "100x60"}, False),
+        ("SubscriptionDisabled", {DISABLED: "_x55 1x60"}, True),
+        ("SubscriptionDisabled", {DISABLED: "1x120"}, False),
+    ],
+)
+def test_the_alerts_of_the_page_fire_when_they_should(
+    alert: str, series: dict[str, str], fires: bool, tmp_path: Path
+) -> None:
+    page = Path(__file__).parent.parent / "docs" / "how-to" / "observe.md"
+    (rules,) = re.findall(r"(?ms)^```yaml\n(.*?)^```", page.read_text(encoding="utf-8"))
+    (tmp_path / "rules.yml").write_text(rules)
+    expected = {"eval_time": "1h", "alertname": alert, "exp_alerts": [{"exp_labels": {}}] if fires else []}
+    case = {
+        "interval": "1m",
+        "input_series": [{"series": one, "values": values} for one, values in series.items()],
+        "alert_rule_test": [expected],
+    }
+    # JSON is YAML, too.
+    (tmp_path / "test.yml").write_text(json.dumps({"rule_files": ["rules.yml"], "tests": [case]}))
+    done = subprocess.run(
+        ["promtool", "test", "rules", "test.yml"], cwd=tmp_path, capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stdout.decode()

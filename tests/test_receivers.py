@@ -1,13 +1,18 @@
 """The receivers that the docs show, each run in its own language on what was really sent."""
 
+import os
+import re
+import shutil
+import subprocess
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from conftest import OpenThorn
 from support.receivers import FOLDER, LANGUAGES, Post, Refused, Server, each_language
-from thornsdk import standard_webhooks
+from thornsdk import Secret, hook_hmac, standard_webhooks
 from thornsdk.testing import Endpoint
 from thornsdk.typing import Headers
 
@@ -127,6 +132,19 @@ def test_a_sender_that_goes_away_harms_no_other(reset: bool, post: Post) -> None
     assert isinstance(post, Server)
     post.abort(reset=reset)
     assert [post(signed(), BODY) for _ in range(2)] == [204, 204]
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="the command of the page needs openssl")
+@pytest.mark.parametrize("secret", [Secret.generate(), Secret("ümlaut")], ids=["whsec_", "text"])
+def test_the_command_of_the_page_prints_hook_hmac(secret: Secret, tmp_path: Path) -> None:
+    page = (FOLDER.parent / "how-to" / "receive.md").read_text(encoding="utf-8")
+    command = "\n".join(re.findall(r"(?m)^\$ (.*)", page))
+    if not secret.reveal().startswith("whsec_"):
+        command = command.replace("openssl base64 -d -A |", "")
+    (tmp_path / "body.json").write_bytes(BODY)
+    env = {**os.environ, "SECRET": secret.reveal()}
+    printed = subprocess.run(["bash", "-c", command], cwd=tmp_path, env=env, capture_output=True, check=True)
+    assert printed.stdout.decode() == hook_hmac(secret.key, BODY)
 
 
 def test_the_page_shows_every_receiver() -> None:

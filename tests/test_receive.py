@@ -16,8 +16,8 @@ from svix.webhooks import WebhookVerificationError as SvixVerificationError
 
 from conftest import OpenThorn
 from thornsdk import Digest, Secret, hook_hmac, standard_webhooks
-from thornsdk.errors import InvalidSecret, InvalidSignature
-from thornsdk.receive import Received, Scheme, verify
+from thornsdk.errors import InvalidSecret, InvalidSignature, InvalidValue
+from thornsdk.receive import MAX_SIGNATURES, Received, Scheme, verify
 from thornsdk.testing import Endpoint, FakeClock, Seen
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -347,3 +347,42 @@ def test_headers_of_http_server_are_taken_as_they_are() -> None:
     headers = Message()
     headers["Hook-HMAC"] = hook_hmac(b"secret", b"{}")
     assert verify(headers, b"{}", secrets="secret").scheme is Scheme.HOOK_HMAC
+
+
+def test_the_time_is_judged_before_any_signature() -> None:
+    headers = {**standard(seconds=SECONDS - 301), "webhook-signature": "v1,another"}
+    assert refused(headers) == "the message is 301 s old; 300 s are tolerated"
+
+
+def test_a_message_has_so_many_signatures_at_most() -> None:
+    headers = standard()
+    right = headers["webhook-signature"]
+    many = {**headers, "webhook-signature": " ".join(["v1a,AAAA"] * (MAX_SIGNATURES - 1) + [right])}
+    assert verify(many, BODY, secrets=SECRET, now=NOW).id == "msg_1"
+    too_many = {**many, "webhook-signature": f"{many['webhook-signature']} {right}"}
+    assert refused(too_many) == "webhook-signature has 21 signatures; at most 20 may"
+
+
+def test_a_present_time_without_a_zone_is_refused() -> None:
+    with pytest.raises(InvalidValue, match=r"'now' has no time zone, such as datetime.UTC"):
+        verify(standard(), BODY, secrets=SECRET, now=NOW.replace(tzinfo=None))
+
+
+@pytest.mark.parametrize("tolerance", [float("nan"), -1, "300", None, timedelta(minutes=5)])
+def test_a_tolerance_that_is_no_number_of_seconds_is_refused(tolerance: object) -> None:
+    with pytest.raises(InvalidValue, match="the tolerance is a number of seconds from 0, not "):
+        verify(standard(), BODY, secrets=SECRET, now=NOW, tolerance=tolerance)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [(name.encode(), value.encode()) for name, value in standard().items()],
+        {name: [value] for name, value in standard().items()},
+        {**standard(), "x": None},
+    ],
+    ids=["bytes", "lists", "none"],
+)
+def test_headers_that_are_no_text_are_refused_with_what_to_do(headers: object) -> None:
+    with pytest.raises(TypeError, match=r"headers are given as text, not as .* decode bytes as latin-1"):
+        verify(headers, BODY, secrets=SECRET, now=NOW)  # type: ignore[arg-type]

@@ -14,7 +14,7 @@ from enum import StrEnum
 
 from attrs import field, frozen
 
-from thornsdk.errors import InvalidSignature
+from thornsdk.errors import InvalidSignature, InvalidValue
 from thornsdk.model import (
     Digest,
     PublicKey,
@@ -25,6 +25,7 @@ from thornsdk.model import (
     as_secrets,
     header_pairs,
 )
+from thornsdk.model.message import check_zone
 from thornsdk.policy.signatures import (
     HOOK_DELIVERY,
     HOOK_EVENT,
@@ -41,6 +42,13 @@ from thornsdk.typing import HeadersLike
 
 TOLERANCE = 300.0
 """Seconds that the clocks of sender and receiver may differ, and a message may be under way."""
+
+MAX_SIGNATURES = 20
+"""How many signatures a message may have.
+
+Each that a public key may have made costs a hash of the body, and a stranger sends as many as a header holds.
+A sender makes one for each of its secrets and keys: a few, while it rotates them.
+"""
 
 _DIGEST_BY_LENGTH = {20: Digest.SHA1, 32: Digest.SHA256, 64: Digest.SHA512}
 
@@ -95,6 +103,28 @@ class _Known:
     schemes: frozenset[Scheme]
 
 
+def _is_tolerance(_: object, __: object, tolerance: float) -> None:
+    given: object = tolerance
+    if not (isinstance(given, (int, float)) and given >= 0):  # NaN is neither this nor that.
+        raise InvalidValue(f"the tolerance is a number of seconds from 0, not {given!r}")
+
+
+@frozen
+class _Window:
+    """When a message may have been sent."""
+
+    now: datetime = field(validator=check_zone)
+    tolerance: float = field(validator=_is_tolerance)
+
+    def check(self, timestamp: int) -> None:
+        age = self.now.timestamp() - timestamp
+        if abs(age) > self.tolerance:
+            side = "old" if age > 0 else "ahead of time"
+            raise InvalidSignature(
+                f"the message is {abs(age):.0f} s {side}; {self.tolerance:.0f} s are tolerated"
+            )
+
+
 def verify(
     headers: HeadersLike,
     body: bytes,
@@ -116,23 +146,25 @@ def verify(
     ``accept=[Scheme.STANDARD_WEBHOOKS]`` where that matters and the sender signs so.
 
     Args:
-        headers: All headers as they came, a mapping or pairs; case does not matter.
+        headers: All headers as they came, a mapping or pairs of text; case does not matter.
         body: The exact bytes as they came, before any decoding.
         secrets: The secret that is shared with the sender; several while it is rotated.
         public_keys: The public key that the sender has published; several while it is rotated.
         tolerance: How many seconds the message's time may lie before or after ``now``.
-        now: The present time; by default the system's.
+        now: The present time, with a time zone; by default the system's.
         accept: The schemes to accept.
 
     Returns:
         What was verified.
 
     Raises:
-        InvalidSignature: If the message is not authentic, or its time is out of tolerance.
+        InvalidSignature: If the message is not authentic, or its time is out of tolerance, or it has more
+            than 20 signatures.
         InvalidSecret: If a secret is empty or malformed.
         InvalidKey: If a public key is malformed.
+        InvalidValue: If ``now`` has no time zone, or ``tolerance`` is no number of seconds from 0.
         MissingPackageError: If there are public keys, and the package that knows Ed25519 is not installed.
-        TypeError: If the body is not bytes.
+        TypeError: If the body is not bytes, or a header is not text.
 
     Example:
         >>> headers = {"Hook-HMAC": "+2Yqsizi6g5IfL4+BrK5dRw++GZ00BB1vebKRgggWic="}
@@ -144,10 +176,10 @@ def verify(
     if not isinstance(body, bytes):
         raise TypeError("the body must be the exact bytes that were received, not text made from them")
     known = _known(as_secrets(secrets), as_public_keys(public_keys), accept)
+    window = _Window(datetime.now(UTC) if now is None else now, tolerance)
     fields = _fields(headers)
     if WEBHOOK_SIGNATURE in fields and not known.schemes <= {Scheme.HOOK_HMAC}:
-        moment = datetime.now(UTC) if now is None else now
-        scheme, sent_at = _verify_standard_webhooks(fields, body, known, tolerance, moment)
+        scheme, sent_at = _verify_standard_webhooks(fields, body, known, window)
         return _received(scheme, fields, body, sent_at)
     if HOOK_HMAC.lower() in fields and Scheme.HOOK_HMAC in known.schemes:
         _verify_hook_hmac(fields[HOOK_HMAC.lower()], body, known.secrets)
@@ -184,6 +216,7 @@ def _received(scheme: Scheme, fields: Mapping[str, str], body: bytes, sent_at: d
 def _fields(headers: HeadersLike) -> dict[str, str]:
     fields: dict[str, str] = {}
     for name, value in header_pairs(headers):
+        _check_text(name, value)
         lower = name.lower()
         if lower.startswith(("hook-", "webhook-")):
             if lower in fields:
@@ -194,18 +227,29 @@ def _fields(headers: HeadersLike) -> dict[str, str]:
     return fields
 
 
+def _check_text(name: object, value: object) -> None:
+    if not isinstance(name, str) or not isinstance(value, str):
+        raise TypeError(
+            f"headers are given as text, not as {type(name).__name__} and {type(value).__name__}: "
+            f"decode bytes as latin-1, and give one pair for each value of a list"
+        )
+
+
 def _verify_standard_webhooks(
-    fields: Mapping[str, str], body: bytes, known: _Known, tolerance: float, now: datetime
+    fields: Mapping[str, str], body: bytes, known: _Known, window: _Window
 ) -> tuple[Scheme, datetime]:
     for name in (WEBHOOK_ID, WEBHOOK_TIMESTAMP):
         if not fields.get(name):
             raise InvalidSignature(f"the message has {WEBHOOK_SIGNATURE} but no {name} header")
+    # What costs little is judged first: strangers ask, too.
     timestamp = _timestamp(fields[WEBHOOK_TIMESTAMP])
-    scheme = _proving(fields[WEBHOOK_SIGNATURE].split(), fields[WEBHOOK_ID], timestamp, body, known)
-    age = now.timestamp() - timestamp
-    if abs(age) > tolerance:
-        side = "old" if age > 0 else "ahead of time"
-        raise InvalidSignature(f"the message is {abs(age):.0f} s {side}; {tolerance:.0f} s are tolerated")
+    window.check(timestamp)
+    given = fields[WEBHOOK_SIGNATURE].split()
+    if len(given) > MAX_SIGNATURES:
+        raise InvalidSignature(
+            f"{WEBHOOK_SIGNATURE} has {len(given)} signatures; at most {MAX_SIGNATURES} may"
+        )
+    scheme = _proving(given, fields[WEBHOOK_ID], timestamp, body, known)
     return scheme, datetime.fromtimestamp(timestamp, UTC)
 
 

@@ -99,6 +99,7 @@ def test_what_is_not_said_of_a_serializer_is_skipped_with_words(told_of_least: M
         "test_reads_back_as_it_was": "no method `read` says how a body is read back",
         "test_writes_headers_that_can_be_sent": no_headers,
         "test_writes_headers_alike_each_time": no_headers,
+        "test_writes_the_headers_that_it_names": "the serializer has no `header_names`, and need not",
     }
 
 
@@ -107,6 +108,7 @@ def test_what_is_not_said_of_a_signer_is_skipped_with_words(told_of_least: Mappi
     unverified = "no method `verify` says how a receiver verifies"
     assert skipped(told_of_least, "TestSigner") == {
         "test_gives_the_headers_that_it_names": "the signer has no `header_names`, and need not",
+        "test_yields_the_headers_that_it_says": "the signer has no `yielded_names`, and need not",
         "test_covers_the_body": randomised,
         "test_is_keyed_on_the_secret": randomised,
         "test_signs_alike_each_time": randomised,

@@ -1,6 +1,7 @@
 import asyncio
 import logging
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -364,6 +365,42 @@ def test_a_pipeline_in_code_without_a_store_gets_the_one_of_the_settings(tmp_pat
 
 
 # Subscriptions
+
+
+@pytest.mark.parametrize("name", ["Signature", "signature-input", "Content_Digest"])
+def test_a_subscription_with_a_header_that_a_signer_writes_is_refused(
+    name: str, endpoint: Endpoint, open_thorn: OpenThorn
+) -> None:
+    thorn = open_thorn(endpoint, signers=["http-signatures"])
+    told = (
+        f"the header '{name}' is written by the signer HttpSignaturesSigner; a subscription cannot have its"
+    )
+    with pytest.raises(InvalidHeader, match=told):
+        thorn.subscribe("*", endpoint.url, headers={name: "theirs"})
+    assert list(thorn.subscriptions()) == []
+
+
+def test_static_subscribers_with_a_header_that_a_signer_writes_are_refused() -> None:
+    one = {"url": HTTPS, "secret": "s", "headers": {"Signature": "theirs"}}
+    told = ": in a subscriber of {}, the header 'Signature' is written by the signer HttpSignaturesSigner"
+    with pytest.raises(PipelineError, match=re.escape("THORN_SUBSCRIBERS" + told.format("order.*"))):
+        Thorn(signers=["http-signatures"], subscribers={"order.*": one})
+    with (
+        Thorn(signers=["http-signatures"]) as thorn,
+        pytest.raises(PipelineError, match="the event 'order.created'" + told.format("order.created")),
+    ):
+        thorn.event("order.created", subscribers=one)
+
+
+def test_a_header_that_comes_twice_is_told_of_the_attempt_without_its_value(
+    endpoint: Endpoint, open_thorn: OpenThorn
+) -> None:
+    thorn = open_thorn(endpoint, signers=["http-signatures"])
+    one = {"url": endpoint.url, "secret": "s", "headers": {"Signature": "hunter2"}}
+    event = thorn.event("order.created", subscribers=lambda event, sender: one)
+    (problem,) = event.send({}).outcomes.problems
+    assert problem.last.outcome.reason is Reason.STAGE_FAILED
+    assert problem.last.detail == "the header 'Signature' comes twice, from stages or from the subscription"
 
 
 def test_a_subscription_has_what_it_was_given(thorn: Thorn) -> None:

@@ -176,6 +176,11 @@ class BinaryCloudEventsSerializer:
         """
         return _ENCODER.encode(to_plain(message.payload)).encode()
 
+    @property
+    def header_names(self) -> frozenset[str]:
+        """Those of the five attributes."""
+        return frozenset({"ce-specversion", "ce-id", "ce-source", "ce-type", "ce-time"})
+
     def headers(self, delivery: Delivery) -> Headers:
         """Writes the attributes of the event; its content type is that of the body."""
         attributes = _attributes(self.source, delivery.message_id, delivery.event, delivery.created_at)

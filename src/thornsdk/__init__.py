@@ -78,6 +78,7 @@ if TYPE_CHECKING:
         Store,
         SubscriptionObserver,
         Transport,
+        YieldedNames,
         exchange,
     )
     from thornsdk.thorn import Thorn
@@ -164,6 +165,7 @@ __all__ = [
     "Traffic",
     "Transport",
     "WhenFailed",
+    "YieldedNames",
     "as_signing_keys",
     "covering",
     "delivery_id",
@@ -258,6 +260,7 @@ _HOMES = {
     "Store": "thornsdk.stages",
     "SubscriptionObserver": "thornsdk.stages",
     "Transport": "thornsdk.stages",
+    "YieldedNames": "thornsdk.stages",
     "exchange": "thornsdk.stages",
     "Thorn": "thornsdk.thorn",
     "Timings": "thornsdk.timings",

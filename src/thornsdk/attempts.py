@@ -6,7 +6,7 @@ from typing import TypeAlias
 from uuid import UUID
 
 from thornsdk.dispatching import Planned
-from thornsdk.errors import RecipientRefused, SerializationError, TransportError, crash
+from thornsdk.errors import InvalidHeader, RecipientRefused, SerializationError, TransportError, crash
 from thornsdk.model import (
     KEPT_ANSWER,
     Attempt,
@@ -169,5 +169,6 @@ class Attempts:
             return Outcome(OutcomeKind.BLOCKED, error.reason), error.detail
         if isinstance(error, SerializationError):
             return Outcome(OutcomeKind.FAILED, Reason.NOT_SERIALIZABLE), str(error)
-        broken = TransportError(Reason.STAGE_FAILED, f"a stage {crash(error)}")
+        told = str(error) if isinstance(error, InvalidHeader) else f"a stage {crash(error)}"
+        broken = TransportError(Reason.STAGE_FAILED, told)
         return self._judge(planned, broken), broken.detail

@@ -8,8 +8,10 @@ from typing import TypeVar
 from attrs import Factory, evolve, field, frozen
 
 from thornsdk.dispatching import Dispatcher
-from thornsdk.errors import PipelineError, SettingError
+from thornsdk.errors import InvalidHeader, PipelineError, SettingError
 from thornsdk.hookspecs import StageContext
+from thornsdk.model import Subscription
+from thornsdk.model.headers import as_read
 from thornsdk.plugins import PluginManager
 from thornsdk.settings import Settings
 from thornsdk.stages import (
@@ -20,6 +22,7 @@ from thornsdk.stages import (
     Signer,
     Store,
     Transport,
+    YieldedNames,
     what_is_wrong_with,
 )
 from thornsdk.typing import Clock
@@ -127,6 +130,28 @@ class Pipeline:
         if self.store is not None:
             _check_kind("store", (self.store,), Store)
 
+    def check_headers(self, subscription: Subscription) -> None:
+        """Refuses a subscription that has a header of its own which a stage writes.
+
+        Raises:
+            InvalidHeader: If it has one: no delivery could ever be sent. The error names header and stage.
+        """
+        writers = self._writers(subscription.content_type)
+        for name, _ in subscription.headers:
+            if writer := writers.get(as_read(name)):
+                raise InvalidHeader(
+                    f"the header {name!r} is written by the {writer}; a subscription cannot have its own"
+                )
+
+    def _writers(self, content_type: str) -> Mapping[str, str]:
+        serializer = self.header_serializers.get(content_type)
+        stages = [("signer", one) for one in self.signers] + [("serializer", serializer)]
+        return {
+            as_read(header): f"{kind} {type(one).__qualname__}"
+            for kind, one in stages
+            for header in _own_names(one)
+        }
+
     def close(self) -> None:
         """Closes dispatcher, transports and store, in this order: those that use others first."""
         with ExitStack() as stack:  # It closes the others too when one raises.
@@ -206,6 +231,12 @@ def _check_headers(signers: Iterable[tuple[str, Signer]]) -> None:
                 both = f"the signers {writers[header]!r} and {name!r} both write the header {header}"
                 raise PipelineError(f"{both}: leave one of them out")
             writers[header] = name
+
+
+def _own_names(stage: object) -> frozenset[str]:
+    """Gives the names of the headers that a stage writes in any case, as far as it says them."""
+    names = stage.header_names if isinstance(stage, HeaderNames) else frozenset[str]()
+    return names - stage.yielded_names if isinstance(stage, YieldedNames) else names
 
 
 def _check_kind(slot: str, stages: Iterable[object], protocol: type) -> None:

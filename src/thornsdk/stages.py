@@ -108,15 +108,28 @@ class Signer(Protocol):
 
 @runtime_checkable
 class HeaderNames(Protocol):
-    """Says beforehand which headers a signer adds: a signer that has this property besides.
+    """Says beforehand which headers a signer or serializer adds: one that has this property besides.
 
-    A pipeline with two signers that add the same header is refused when it is made. Where a signer does not
-    say it, every delivery fails instead.
+    A pipeline with two signers that add the same header is refused when it is made, and so is a subscription
+    that has such a header of its own. Where a stage does not say it, every delivery fails instead.
     """
 
     @property
     def header_names(self) -> frozenset[str]:
         """The names of all headers that it may add, in lower case."""
+        ...
+
+
+@runtime_checkable
+class YieldedNames(Protocol):
+    """Says which of its headers a signer yields: a signer that has this property besides `HeaderNames`.
+
+    A subscription may have such a header of its own, which is sent in place of the signer's.
+    """
+
+    @property
+    def yielded_names(self) -> frozenset[str]:
+        """The names, in lower case, of headers that it leaves out where the subscription has one of them."""
         ...
 
 

@@ -58,7 +58,8 @@ class StaticSubscribers:
 
     def __init__(self, subscribers: Mapping[str, Subscriber], secret: Secret | None, where: str) -> None:
         self._secret = secret
-        self._where = where
+        self.where: str = where
+        """What to name in errors."""
         self._sources: list[_Source] = []
         self._made: dict[UUID, Subscription] = {}
         for pattern, subscriber in subscribers.items():
@@ -73,7 +74,7 @@ class StaticSubscribers:
         try:
             with_pattern = EventPattern(pattern)
         except InvalidPattern as exc:
-            raise ConfigurationError(f"{self._where}: {exc}") from None
+            raise ConfigurationError(f"{self.where}: {exc}") from None
         for one in _flat(subscriber):
             self._sources.append(_Source(with_pattern, self._maker(with_pattern, one)))
 
@@ -109,11 +110,11 @@ class StaticSubscribers:
         self, pattern: EventPattern, subscriber: Subscriber
     ) -> Callable[[str, str | None], tuple[Subscription, ...]]:
         if callable(subscriber) or (isinstance(subscriber, str) and "://" not in subscriber):
-            return _Asked(self._where, self._callable(subscriber), lambda given: self._make(pattern, given))
+            return _Asked(self.where, self._callable(subscriber), lambda given: self._make(pattern, given))
         made = self._make(pattern, subscriber)
         if self._made.setdefault(made.id, made) != made:
             raise ConfigurationError(
-                f"{self._where}: two different subscribers of {pattern} have the same URL and owner; give "
+                f"{self.where}: two different subscribers of {pattern} have the same URL and owner; give "
                 f"one of them an id of its own"
             )
         return lambda _event, _sender: (made,)
@@ -122,7 +123,7 @@ class StaticSubscribers:
         try:
             return load_callable(subscriber)
         except ValueError as exc:
-            raise ConfigurationError(f"{self._where}: {exc}") from exc
+            raise ConfigurationError(f"{self.where}: {exc}") from exc
 
     def _make(self, pattern: EventPattern, subscriber: Subscriber) -> Subscription:
         if isinstance(subscriber, Subscription):
@@ -133,7 +134,7 @@ class StaticSubscribers:
             return self._from_options(pattern, cast("Mapping[str, object]", subscriber))
         kind = type(subscriber).__qualname__
         raise ConfigurationError(
-            f"{self._where}: a {kind} cannot be a subscriber of {pattern}; give a URL, a mapping, a "
+            f"{self.where}: a {kind} cannot be a subscriber of {pattern}; give a URL, a mapping, a "
             f"callable, or a list of these"
         )
 
@@ -143,13 +144,13 @@ class StaticSubscribers:
         if unknown or "url" not in options:
             problem = f"{unknown[0]!r} is not known" if unknown else "'url' is missing"
             raise ConfigurationError(
-                f"{self._where}: in a subscriber of {pattern}, {problem}; it takes {', '.join(sorted(_KEYS))}"
+                f"{self.where}: in a subscriber of {pattern}, {problem}; it takes {', '.join(sorted(_KEYS))}"
             )
         try:
             return self._subscription(pattern, options)
         except (InvalidValue, ValueError, TypeError, AttributeError) as exc:
             problem = str(exc) if isinstance(exc, InvalidValue) else "a value is of the wrong kind"
-            raise ConfigurationError(f"{self._where}: in a subscriber of {pattern}, {problem}") from None
+            raise ConfigurationError(f"{self.where}: in a subscriber of {pattern}, {problem}") from None
 
     def _subscription(self, pattern: EventPattern, options: dict[str, object]) -> Subscription:
         url = URL.parse(cast("str", options.pop("url")))

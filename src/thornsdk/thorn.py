@@ -26,6 +26,7 @@ from thornsdk.engine import Engine, Sources, never
 from thornsdk.errors import (
     ClosedError,
     ConfigurationError,
+    InvalidHeader,
     InvalidValue,
     NotFound,
     PipelineError,
@@ -146,8 +147,7 @@ class Thorn:
         self._store: Store
         self.pipeline, self._store = self._assemble(pipeline)
         """The stages in effect."""
-        for subscriber in self._static.fixed():
-            self._check_order(subscriber)
+        self._check_fixed(self._static)
         self._engine = self._make_engine(random, sleep)
         self._replays = Replays(self._engine)
         self._closed = False
@@ -201,7 +201,8 @@ class Thorn:
         Raises:
             InvalidEventName: If an event cannot have that name.
             ConfigurationError: If it was declared before, or the timeout is not more than 0 and at most 3600.
-            PipelineError: If a subscriber is ordered, and no serializer writes JSON.
+            PipelineError: If a subscriber is ordered, and no serializer writes JSON, or has a header of its
+                own that a stage writes.
         """
         check_event_name(name)
         if name in self._events:
@@ -218,8 +219,7 @@ class Thorn:
             send=self._send,
             buffers=lambda: self._buffers.current() is not None,
         )
-        for subscriber in event.subscribers.fixed():
-            self._check_order(subscriber)
+        self._check_fixed(event.subscribers)
         self._events[name] = event
         return cast("Event[Payload]", event) if payload_type is not None else event
 
@@ -335,7 +335,7 @@ class Thorn:
             The subscription, which is in the store now.
 
         Raises:
-            InvalidValue: If a part of it cannot be what it is given as.
+            InvalidValue: If a part of it cannot be what it is given as, or a stage writes one of its headers.
             RecipientRefused: If policy does not allow the URL.
             PipelineError: If no serializer writes the content type, or none writes JSON for ``ordered_by``.
             StoreError: If it could not be kept.
@@ -862,6 +862,19 @@ class Thorn:
         if subscription.content_type not in self.pipeline.by_content_type:
             known = ", ".join(self.pipeline.by_content_type)
             raise PipelineError(f"no serializer writes {subscription.content_type!r}; there are: {known}")
+        self._check_stages(subscription)
+
+    def _check_fixed(self, static: StaticSubscribers) -> None:
+        for one in static.fixed():
+            try:
+                self._check_stages(one)
+            except InvalidHeader as exc:
+                patterns = ", ".join(map(str, one.patterns))
+                raise PipelineError(f"{static.where}: in a subscriber of {patterns}, {exc}") from None
+
+    def _check_stages(self, subscription: Subscription) -> None:
+        """Refuses a subscription that the stages could never serve, before anything is sent."""
+        self.pipeline.check_headers(subscription)
         self._check_order(subscription)
 
     def _check_order(self, subscription: Subscription) -> None:

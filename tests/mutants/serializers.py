@@ -208,6 +208,17 @@ class HeadersOfTheLibrary(WithHeaders):
         return (("Content-Type", self.content_type),)
 
 
+class WithHeadersThatItNames(WithHeaders):
+    """Breaks nothing."""
+
+    header_names = frozenset({"shop-event"})
+
+
+class NamesOtherHeaders(WithHeaders):
+    breaks = "test_writes_the_headers_that_it_names"
+    header_names = frozenset({"shop-name"})
+
+
 class HeadersThatChange(WithHeaders):
     breaks = "test_writes_headers_alike_each_time"
     times = 0
@@ -241,6 +252,8 @@ MUTANTS = [
     HeadersAsMapping,
     HeadersThatAreNotAscii,
     HeadersOfTheLibrary,
+    WithHeadersThatItNames,
+    NamesOtherHeaders,
     HeadersThatChange,
 ]
 

@@ -121,6 +121,21 @@ class NamesInCapitals(Sound):
     header_names = frozenset({"Shop-Time", "Shop-Signature"})
 
 
+class Yields(Sound):
+    """Breaks nothing."""
+
+    yielded_names = Sound.header_names
+
+    def sign(self, delivery: Delivery, at: datetime) -> Headers:
+        given = {name.lower() for name, _ in delivery.subscription.headers}
+        return () if given & self.yielded_names else super().sign(delivery, at)
+
+
+class YieldsNothing(Sound):
+    breaks = "test_yields_the_headers_that_it_says"
+    yielded_names = frozenset({"shop-time"})
+
+
 class WantsText(Sound):
     breaks = "test_signs_any_body"
     also = frozenset({"test_covers_the_body", "test_verifies"})
@@ -330,6 +345,8 @@ MUTANTS = [
     AddsOneTwice,
     NamesTooFew,
     NamesInCapitals,
+    Yields,
+    YieldsNothing,
     WantsText,
     WantsABody,
     SignsTheBeginning,

@@ -49,6 +49,11 @@ class OpenTelemetrySigner:
         """What the propagator writes, without baggage."""
         return frozenset(name.lower() for name in self._chosen().fields) - {"baggage"}
 
+    @property
+    def yielded_names(self) -> frozenset[str]:
+        """The same, for theirs and ours side by side would mix two traces."""
+        return self.header_names
+
     def sign(self, delivery: Delivery, at: datetime) -> Headers:
         """Begins the span of the attempt, and gives the headers that tell it."""
         carrier: dict[str, str] = {}
@@ -60,8 +65,7 @@ class OpenTelemetrySigner:
             self._spans.break_off(delivery, exc)
             return ()
         given = {name.lower() for name, _ in delivery.subscription.headers}
-        # Theirs and ours side by side would mix two traces.
-        return () if given & self.header_names else tuple(carrier.items())
+        return () if given & self.yielded_names else tuple(carrier.items())
 
     def _chosen(self) -> TextMapPropagator:
         # The global one may be set after the pipeline was made.

@@ -77,16 +77,26 @@ def check_signed(headers: Iterable[tuple[str, str]]) -> Headers:
 
     Raises:
         InvalidHeader: If one stands twice, or is one that the library or HTTP itself sets: a wrong
-            ``Content-Length`` would break off the signed bytes.
+            ``Content-Length`` would break off the signed bytes. The error never quotes a value.
     """
     pairs = tuple(headers)
-    seen = set(_NOT_SIGNERS)
+    seen: set[str] = set()
     for name, _ in pairs:
         lower = name.lower()
+        if lower in _NOT_SIGNERS:
+            raise InvalidHeader(f"the header {name!r} is set by the library; no stage can change it")
         if lower in seen:
-            raise InvalidHeader(f"the header {name!r} is set by the library, or stands twice")
+            raise InvalidHeader(f"the header {name!r} comes twice, from stages or from the subscription")
         seen.add(lower)
     return pairs
+
+
+def as_read(name: str) -> str:
+    """Returns the name of a header as receivers tell it from others.
+
+    Many servers take Hook_HMAC for Hook-HMAC: CGI does not tell them apart (RFC 3875, section 4.1.18).
+    """
+    return name.lower().replace("_", "-")
 
 
 def check_sendable(headers: Headers) -> None:
@@ -122,9 +132,8 @@ def custom_headers(headers: HeadersLike) -> Headers:
     for name, value in pairs:
         check_header(name, value)
         lower = name.lower()
-        # Many servers take Hook_HMAC for Hook-HMAC (CGI does not tell them apart: RFC 3875, section 4.1.18).
-        as_read = lower.replace("_", "-")
-        if as_read in _RESERVED or as_read.startswith(_RESERVED_PREFIXES):
+        read = as_read(name)
+        if read in _RESERVED or read.startswith(_RESERVED_PREFIXES):
             raise InvalidHeader(f"the header {name!r} is set by the library; a subscription cannot change it")
         if lower in seen:
             raise InvalidHeader(f"the header {name!r} is given twice")

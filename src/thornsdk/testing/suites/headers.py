@@ -28,6 +28,20 @@ def check_names(headers: Headers) -> None:
     _check(check_signed, headers)
 
 
+def check_named(named: frozenset[str], headers: Headers) -> None:
+    """Breaks the promise of the test unless the names that were said beforehand are those of the headers."""
+    given = {name.lower() for name, _ in headers}
+    unnamed = sorted(given - {name.lower() for name in named})
+    keeps(not unnamed, f"it gives {', '.join(unnamed)}, and names {', '.join(sorted(named))}")
+    check_lower(named)
+
+
+def check_lower(named: frozenset[str]) -> None:
+    """Breaks the promise of the test unless names are in lower case."""
+    upper = sorted(name for name in named if name != name.lower())
+    keeps(not upper, f"it names {', '.join(upper)}, which is not in lower case")
+
+
 def _check(check: Callable[[Headers], object], headers: Headers) -> None:
     try:
         check(headers)

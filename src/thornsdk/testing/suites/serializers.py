@@ -12,8 +12,8 @@ from thornsdk.dispatching import is_json
 from thornsdk.errors import InvalidHeader, SerializationError
 from thornsdk.model import Delivery, check_header
 from thornsdk.policy.plain import to_plain
-from thornsdk.stages import HeaderSerializer, Serializer
-from thornsdk.testing.suites.headers import check_can_be_sent, check_names, check_pairs
+from thornsdk.stages import HeaderNames, HeaderSerializer, Serializer
+from thornsdk.testing.suites.headers import check_can_be_sent, check_named, check_names, check_pairs
 from thornsdk.testing.suites.promises import (
     broken,
     check_pickles,
@@ -231,6 +231,13 @@ class SerializerSuite:
         write, delivery = self._writer_of_headers(serializer), self._delivery(serializer)
         one, another = write(delivery), write(delivery)
         keeps(one == another, f"it wrote {one!r}, and then {another!r}")
+
+    @promise
+    def test_writes_the_headers_that_it_names(self, serializer: Serializer) -> None:
+        """A serializer that names its headers beforehand names them in lower case, and writes no others."""
+        if not isinstance(serializer, HeaderNames):
+            not_tested(self, "the serializer has no `header_names`, and need not")
+        check_named(serializer.header_names, self._writer_of_headers(serializer)(self._delivery(serializer)))
 
     def _writer_of_headers(self, serializer: Serializer) -> Callable[[Delivery], Headers]:
         if not (isinstance(serializer, HeaderSerializer) and callable(serializer.headers)):

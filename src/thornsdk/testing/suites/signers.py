@@ -10,8 +10,14 @@ import pytest
 from attrs import evolve
 
 from thornsdk.model import Delivery, OldSecret, Secret, SecretLike, as_secret
-from thornsdk.stages import HeaderNames, Signer
-from thornsdk.testing.suites.headers import check_can_be_sent, check_names, check_pairs
+from thornsdk.stages import HeaderNames, Signer, YieldedNames
+from thornsdk.testing.suites.headers import (
+    check_can_be_sent,
+    check_lower,
+    check_named,
+    check_names,
+    check_pairs,
+)
 from thornsdk.testing.suites.promises import (
     broken,
     check_stage,
@@ -118,12 +124,19 @@ class SignerSuite:
         """A signer that names its headers beforehand names them in lower case, and gives no others."""
         if not isinstance(signer, HeaderNames):
             not_tested(self, "the signer has no `header_names`, and need not")
-        named = signer.header_names
-        given = {name.lower() for name, _ in self._signed(signer)}
-        unnamed = sorted(given - {name.lower() for name in named})
-        keeps(not unnamed, f"it gives {', '.join(unnamed)}, and names {', '.join(sorted(named))}")
-        lower = {name.lower() for name in named}
-        keeps(named == lower, f"it names {', '.join(sorted(named - lower))}, which is not in lower case")
+        check_named(signer.header_names, self._signed(signer))
+
+    @promise
+    def test_yields_the_headers_that_it_says(self, signer: Signer) -> None:
+        """A signer that yields headers gives none of them to a subscription that has one of its own."""
+        if not isinstance(signer, YieldedNames):
+            not_tested(self, "the signer has no `yielded_names`, and need not")
+        check_lower(signer.yielded_names)
+        for own in sorted(signer.yielded_names):
+            to = evolve(make_subscription(), headers=((own, "theirs"),))
+            given = {name.lower() for name, _ in signer.sign(make_delivery(to=to), _AT)}
+            kept = sorted(given & signer.yielded_names)
+            keeps(not kept, f"where the subscription has {own}, it gives {', '.join(kept)}")
 
     @promise
     def test_signs_any_body(self, signer: Signer) -> None:

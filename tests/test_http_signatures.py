@@ -249,6 +249,19 @@ def test_beside_the_default_signers_it_signs_with_the_secret(
     assert check(verifier, arrived(seen, endpoint.origin), seen.body) == 1
 
 
+@pytest.mark.parametrize("part", ["/a[1]?b[]=1", "/100%?a=%zz%", "/é?ü=☃", "/%7Ea//b;c?d??"])
+def test_it_verifies_with_the_url_that_the_subscription_gives(
+    part: str, transport_kind: str, endpoint: Endpoint, open_thorn: OpenThorn
+) -> None:
+    thorn = open_thorn(endpoint, signers=["http-signatures"], transport=transport_kind)
+    subscription = thorn.subscribe("*", endpoint.origin + part, secret=SECRET)
+    assert thorn.event("order.created").send({"id": 42}).outcomes.delivered == 1
+    (seen,) = endpoint.seen
+    assert str(subscription.url) == f"{endpoint.origin}{seen.path}"
+    message = Message(str(subscription.url), dict(seen.headers))
+    assert check(by_secret(SECRET, subscription.id), message, seen.body) == 1
+
+
 # Structured fields
 
 

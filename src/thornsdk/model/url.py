@@ -19,7 +19,8 @@ _NAME = re.compile(r"(?=.{1,254}\Z)[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_](
 _BRACKETS = re.compile(r"[\[\]]")
 _LITERAL = re.compile(r"\[[^\[\]]*\](:.*)?")
 # RFC 3986, section 3.3 and 3.4: what may stand in a path or query as it is, and the % of what is encoded.
-_KEPT = "%/:?#[]@!$&'()*+,;=-._~"
+_KEPT = "%/:?@!$&'()*+,;=-._~"
+_STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 _VISIBLE = re.compile(r"[!-~]+")
 
@@ -61,7 +62,8 @@ class URL:
     Its ``str`` is the whole URL. Its repr shows the origin alone, for a path or query may hold a secret.
 
     Attributes:
-        text: The whole URL: scheme and host in lower case, non-ASCII characters of path and query encoded.
+        text: The whole URL as it is sent to: scheme and host in lower case, and encoded what may not stand in
+            a path or query as it is (RFC 3986, section 3.3 and 3.4).
         origin: Scheme, host and port.
         target: Path and query, as a request line has them.
 
@@ -93,9 +95,9 @@ class URL:
         parts = _split(text)
         _check_parts(parts)
         origin = _origin(parts)
-        target = quote(parts.path or "/", safe=_KEPT)
+        target = _encoded(parts.path or "/")
         if parts.query:
-            target += "?" + quote(parts.query, safe=_KEPT)
+            target += "?" + _encoded(parts.query)
         return cls(f"{origin}{target}", origin, target)
 
     @property
@@ -139,6 +141,11 @@ def _split(text: str) -> SplitResult:
     except ValueError:
         # The cause may quote the URL.
         raise InvalidURL("this URL cannot be used: its host is malformed") from None
+
+
+def _encoded(text: str) -> str:
+    """Encodes what may not stand in a path or query as it is. What is encoded already stays so."""
+    return quote(_STRAY_PERCENT.sub("%25", text), safe=_KEPT)
 
 
 def _check_parts(parts: SplitResult) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import re
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -49,6 +49,7 @@ from thornsdk_plugins.urllib3 import PooledTransport
 
 HTTP_DURATION = "http.client.request.duration"
 MESSAGING_DURATION = "messaging.client.operation.duration"
+ENDED = "thornsdk.deliveries.ended"
 
 
 @pytest.fixture
@@ -202,6 +203,7 @@ def test_what_is_no_request_is_no_span(sdk: Sdk, record: DeliveryRecord) -> None
         ("amqp://events/orders", "rabbitmq", {"server.address": "events"}),
         ("rediss://cache:6380/orders", "redis", {"server.address": "cache", "server.port": 6380}),
         ("nats://events/orders", "nats", {"server.address": "events"}),
+        ("sqs://jobs/orders", "aws_sqs", {"server.address": "jobs"}),
     ],
 )
 def test_an_attempt_over_something_else_is_told_as_a_message(
@@ -380,6 +382,19 @@ def test_two_threads_that_attempt_one_delivery_have_a_span_each(sdk: Sdk) -> Non
     assert sdk.spans[1].context == mine.get_span_context()
 
 
+def test_an_attempt_that_is_refused_after_it_was_signed_is_a_span(sdk: Sdk, open_thorn: OpenThorn) -> None:
+    observer, transport = sdk.observer(), RecordingTransport()
+    signers = [OpenTelemetrySigner(observer), RecordingSigner((("Hook-Event", "another"),))]
+    thorn = open_thorn(pipeline=traced(sdk, transport, observers=[observer], signers=signers))
+    thorn.subscribe("*", "https://example.com/hooks")
+    thorn.event("order.created").send({})
+    assert transport.requests == []
+    assert attributes(sdk.span)["error.type"] == "stage_failed"
+    assert (
+        sdk.span.status.description == "the header 'Hook-Event' is set by the library; no stage can change it"
+    )
+
+
 # Tracing never costs a delivery
 
 
@@ -428,6 +443,19 @@ def test_a_tracer_that_breaks_is_told_and_costs_a_span(endpoint: Endpoint, open_
 
 
 # Metrics
+
+
+@pytest.mark.parametrize("pipeline", [observed, traced])
+def test_the_exemplar_of_each_figure_is_the_span_of_the_attempt(
+    pipeline: Callable[[Sdk], Pipeline], sdk: Sdk, endpoint: Endpoint, open_thorn: OpenThorn
+) -> None:
+    thorn = open_thorn(endpoint, pipeline=pipeline(sdk))
+    thorn.subscribe("*", endpoint.url)
+    with sdk.tracer.start_as_current_span("place order"):
+        thorn.event("order.created").send({})
+    assert sdk.span.context is not None
+    ours = [sdk.span.context.span_id]
+    assert sdk.exemplars() == dict.fromkeys((HTTP_DURATION, "thornsdk.attempts", ENDED), ours)
 
 
 def test_the_duration_has_few_values_of_each_attribute(

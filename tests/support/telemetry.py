@@ -72,6 +72,13 @@ class Sdk:
         ]
         return sorted(points, key=str)
 
+    def exemplars(self) -> dict[str, list[int | None]]:
+        """Gives the ids of the spans that are told as exemplars, by the name of the metric."""
+        return {
+            one.name: [each.span_id for point in one.data.data_points for each in point.exemplars]
+            for one in self._metrics()
+        }
+
     def attributes_of_metrics(self) -> dict[str, set[str]]:
         """Gives which attributes there are, by the name of the metric."""
         return {

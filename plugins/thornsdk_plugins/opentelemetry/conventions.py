@@ -124,7 +124,7 @@ class Messaging:
 HTTP: Final[Convention] = Http()
 MESSAGING: Final[Convention] = Messaging()
 
-_SYSTEMS: Final = {"amqp": "rabbitmq", "amqps": "rabbitmq", "rediss": "redis"}
+_SYSTEMS: Final = {"amqp": "rabbitmq", "amqps": "rabbitmq", "rediss": "redis", "sqs": "aws_sqs"}
 """The systems that are called otherwise than the scheme of their URLs."""
 
 

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from opentelemetry.context import Context
 from opentelemetry.metrics import Histogram, Meter
 
 from thornsdk import DeliveryRecord, DeliveryState, SubscriptionNotice
@@ -30,17 +31,23 @@ class Instruments:
             "thornsdk.subscription.notices", "{notice}", "Subscriptions that fail for long, or were disabled."
         )
 
-    def attempted(self, record: DeliveryRecord) -> None:
-        """Records what came of an attempt, and whether its delivery has ended."""
+    def attempted(self, record: DeliveryRecord, context: Context | None) -> None:
+        """Records what came of an attempt, and whether its delivery has ended.
+
+        Args:
+            record: The delivery.
+            context: That of the attempt's span, which becomes the exemplar of the figures; None for the
+                current one.
+        """
         outcome, event = record.last.outcome, {"thornsdk.event": record.event}
         if record.last.duration > 0:
             convention = convention_of(scheme_of(record))
-            self._durations[convention].record(record.last.duration, convention.of_metric(record))
+            self._durations[convention].record(record.last.duration, convention.of_metric(record), context)
         if record.state is not DeliveryState.CANCELLED:
             told = {"thornsdk.outcome": str(outcome.kind), "thornsdk.reason": str(outcome.reason)}
-            self._attempts.add(1, {**event, **told})
+            self._attempts.add(1, {**event, **told}, context)
         if record.state.has_ended:
-            self._ended.add(1, {**event, "thornsdk.state": str(record.state)})
+            self._ended.add(1, {**event, "thornsdk.state": str(record.state)}, context)
 
     def noticed(self, notice: SubscriptionNotice) -> None:
         """Records what is told of a subscription."""

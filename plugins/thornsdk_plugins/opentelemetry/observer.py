@@ -39,10 +39,14 @@ class OpenTelemetryObserver:
         Raises:
             Exception: What tracing raised, now or when the attempt was signed.
         """
+        context = None
         try:
-            self._instruments.attempted(record)
+            context = self.spans.context(record)
         finally:
-            self.spans.end(record)
+            try:
+                self._instruments.attempted(record, context)
+            finally:
+                self.spans.end(record)
 
     def observe_subscription(self, notice: SubscriptionNotice) -> None:
         """Counts a subscription that is failing, or was disabled."""

@@ -6,7 +6,8 @@ from typing import Final
 from uuid import UUID
 
 from attrs import frozen
-from opentelemetry.trace import Span, StatusCode, Tracer
+from opentelemetry.context import Context
+from opentelemetry.trace import Span, StatusCode, Tracer, set_span_in_context
 
 from thornsdk import URL, Delivery, DeliveryRecord, Origin, OutcomeKind
 from thornsdk_plugins.opentelemetry.conventions import Attributes, convention_of, scheme_of
@@ -74,18 +75,25 @@ class AttemptSpans:
         begun = self._table.begun.pop(delivery.id, None)
         self._put(delivery.id, _Begun(begun.span if begun else None, problem))
 
-    def end(self, record: DeliveryRecord) -> None:
-        """Ends the span of an attempt, with what came of it.
+    def context(self, record: DeliveryRecord) -> Context | None:
+        """Gives the context of the span of an attempt that has ended; None where there is no span.
 
         Where none was begun, it makes one of the attempt's own times, if a transport has taken it up. What
         was held back, skipped or given up is no request.
+        """
+        begun = self._table.begun.get(record.id)
+        if begun is None and record.last.duration > 0:
+            begun = _Begun(self._started(record))
+            self._put(record.id, begun)
+        return None if begun is None or begun.span is None else set_span_in_context(begun.span)
+
+    def end(self, record: DeliveryRecord) -> None:
+        """Ends the span of an attempt, with what came of it.
 
         Raises:
             Exception: What tracing raised when the attempt was signed.
         """
         begun = self._table.begun.pop(record.id, None)
-        if begun is None and record.last.duration > 0:
-            begun = _Begun(self._started(record))
         if begun is None:
             return
         if begun.span is not None:

@@ -68,7 +68,14 @@ def test_a_url_of_a_server_that_cannot_be_used_is_not_quoted(url: object) -> Non
     assert "hunter2" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["Events", "a b", "", "a:4222", "user@a", "a/b", 1])
+@pytest.mark.parametrize("name", ["nats://user:hunter2@nats.internal", "a:4222", "hunter2@a", "a/b"])
+def test_a_name_that_looks_like_a_url_is_not_quoted(name: str) -> None:
+    with pytest.raises(InvalidValue, match="the name comes first, and then the URL") as caught:
+        NatsTransport(servers={name: "events"})
+    assert name not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["Events", "a b", "", "a?b", 1])
 def test_the_name_of_a_server_is_the_host_of_a_url(name: object) -> None:
     with pytest.raises(InvalidValue, match="is no name of a server"):
         read_servers({name: "nats://nats.internal"})  # type: ignore[dict-item]  # as a setting may have it

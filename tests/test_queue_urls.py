@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from thornsdk import URL, AddressRules, Reason, Request, Settings, Thorn
 from thornsdk.errors import InvalidURL, InvalidValue, SettingError, TransportError
 from thornsdk.typing import Headers
+from thornsdk_plugins.queue import QueueTransport
 from thornsdk_plugins.queue.brokers import Broker, QueueOptions, read_brokers
 from thornsdk_plugins.queue.destinations import Destination, destination_of
 
@@ -95,6 +96,8 @@ def test_a_broker_shows_nothing_of_its_address_and_password() -> None:
         ("redis://:hunter2@redis/prod", "its path is not the number of a database"),
         ("sqs://key:hunter2@eu-west-1:1", SQS_TAKES),
         ("sqs://key:hunter2@eu-west-1/123456789012", SQS_TAKES),
+        ("sqs://key:hunter2@no_where!", SQS_TAKES),
+        ("sqs://key:hunter2@eu-west-", SQS_TAKES),
     ],
 )
 def test_a_url_that_is_none_of_a_broker_is_refused_and_never_quoted(url: Any, problem: str) -> None:
@@ -103,12 +106,23 @@ def test_a_url_that_is_none_of_a_broker_is_refused_and_never_quoted(url: Any, pr
     assert str(caught.value) == f"the URL of the broker 'events' cannot be used: {problem}"
 
 
-@pytest.mark.parametrize(
-    "name", ["", "Events", "10.0.0.1", "1", "rabbit.internal", "a b", "::1", "[::1]", "a@b"]
-)
-def test_a_name_is_no_address(name: str) -> None:
+@pytest.mark.parametrize("name", ["", "Events", "10.0.0.1", "1", "rabbit.internal", "a b", 1])
+def test_a_name_is_no_address(name: Any) -> None:
     with pytest.raises(InvalidValue, match="cannot be the name of a broker: it takes a lower-case letter"):
-        read_brokers({name: "amqp://rabbit.internal"})
+        QueueTransport({name: "amqp://rabbit.internal"})
+
+
+@pytest.mark.parametrize("name", ["amqp://guest:hunter2@rabbit.internal", "hunter2@rabbit", "::1", "a/b"])
+def test_a_name_that_looks_like_a_url_is_not_quoted(name: str) -> None:
+    with pytest.raises(InvalidValue, match="the name comes first, and then the URL") as caught:
+        read_brokers({name: "events"})
+    assert name not in str(caught.value)
+
+
+def test_brokers_that_are_no_mapping_are_refused_and_not_quoted() -> None:
+    with pytest.raises(InvalidValue) as caught:
+        QueueTransport("amqp://guest:hunter2@rabbit.internal")  # type: ignore[arg-type]  # as one may write
+    assert str(caught.value) == "brokers takes a mapping of names to URLs"
 
 
 def test_without_a_broker_there_is_nothing_to_publish_to() -> None:

@@ -13,6 +13,7 @@ SCHEME: Final = "nats"
 """The scheme of the URLs of subscriptions."""
 
 _DEFAULT_PORT = 4222
+_SIGNS_OF_A_URL = frozenset(":/@")
 _EXAMPLE = "nats://user:password@nats.internal:4222, or tls://… where TLS is a must"
 
 
@@ -40,7 +41,7 @@ def read_servers(servers: Mapping[str, str]) -> Mapping[str, Server]:
     """Reads the URLs of servers, by the names that the URLs of subscriptions have as their host.
 
     Raises:
-        InvalidValue: If a name or a URL cannot be one. The error quotes the name alone.
+        InvalidValue: If a name or a URL cannot be one. The error quotes no URL: it may hold a password.
     """
     given: object = servers  # It may come from a setting.
     if not isinstance(given, Mapping) or not given:
@@ -49,11 +50,16 @@ def read_servers(servers: Mapping[str, str]) -> Mapping[str, Server]:
 
 
 def _checked(name: object) -> str:
+    if isinstance(name, str) and _SIGNS_OF_A_URL & set(name):
+        raise InvalidValue(
+            "a server has a name that looks like a URL, which may hold a password and is not shown: the name "
+            "comes first, and then the URL"
+        )
     try:
         url = URL.parse(f"{SCHEME}://{name}")
     except InvalidURL:
         url = None
-    if url is None or url.host != name or url.port:
+    if url is None or url.host != name:
         raise InvalidValue(f"{name!r} is no name of a server: the host of a URL, in lower case")
     return url.host
 

@@ -14,6 +14,9 @@ PORTS: Final = {"amqp": 5672, "amqps": 5671, "redis": 6379, "rediss": 6379, "sqs
 
 # What a URL can have for its host, and what is no address in any spelling.
 _NAME: Final = re.compile(r"[a-z]([a-z0-9_-]{0,61}[a-z0-9_])?")
+# As in botocore: a label of a host name.
+_REGION: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_SIGNS_OF_A_URL: Final = frozenset(":/@")
 _DEFAULT_SPACE: Final = {"amqp": "/", "amqps": "/", "redis": "0", "rediss": "0", "sqs": ""}
 
 
@@ -62,17 +65,18 @@ def read_brokers(urls: Mapping[str, str]) -> dict[str, Broker]:
         urls: The URL of each, by its name.
 
     Raises:
-        InvalidValue: If a name cannot stand as the host of a URL, or a URL is not that of a broker. The error
-            never quotes a URL: it may hold a password.
+        InvalidValue: If these are no URLs by names, a name cannot stand as the host of a URL, or a URL is not
+            that of a broker. The error never quotes a URL: it may hold a password.
     """
+    given: object = urls  # It may come from a setting.
+    if not isinstance(given, Mapping):
+        raise InvalidValue("brokers takes a mapping of names to URLs")
     if not urls:
         raise InvalidValue("no broker is named: nothing could be published")
     return {name: _broker(name, url) for name, url in urls.items()}
 
 
 def _read_options(urls: Mapping[str, str]) -> Mapping[str, str]:
-    if not isinstance(urls, Mapping):
-        raise InvalidValue("brokers takes a mapping of names to URLs")
     read_brokers(urls)
     return urls
 
@@ -108,8 +112,13 @@ def _broker(name: str, url: str) -> Broker:
     )
 
 
-def _check_name(name: str) -> None:
-    if not _NAME.fullmatch(name):
+def _check_name(name: object) -> None:
+    if isinstance(name, str) and _SIGNS_OF_A_URL & set(name):
+        raise InvalidValue(
+            "a broker has a name that looks like a URL, which may hold a password and is not shown: the name "
+            "comes first, and then the URL"
+        )
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise InvalidValue(
             f"{name!r} cannot be the name of a broker: it takes a lower-case letter, then letters, digits, - "
             f"and _, for it stands as the host in the URLs of subscriptions"
@@ -126,7 +135,7 @@ def _check(name: str, parts: SplitResult) -> None:
         raise _wrong(name, "it has a query or a fragment, and takes none")
     if parts.scheme.startswith("redis") and not (parts.path[1:] or "0").isdecimal():
         raise _wrong(name, "its path is not the number of a database")
-    if parts.scheme == "sqs" and (parts.path[1:] or parts.port):
+    if parts.scheme == "sqs" and (parts.path[1:] or parts.port or not _REGION.fullmatch(parts.hostname)):
         raise _wrong(name, "its host is a region, such as eu-west-1, and it takes no port and no path")
 
 

@@ -217,6 +217,19 @@ def test_a_header_whose_name_amqp_cannot_carry_is_refused() -> None:
     assert place("redis://cache/orders", headers) == ("cache", "", "orders")
 
 
+@pytest.mark.parametrize("name", ["compression", "Compression", "CC", "cc", "Bcc"])
+def test_a_header_cannot_speak_to_broker_or_consumers(name: str) -> None:
+    error = refusal("amqp://events/orders", headers=(("X-Shop", "7"), (name, "others")))
+    assert error.reason is Reason.RECIPIENT_REFUSED
+    assert error.detail == f"the header {name!r} would tell broker or consumers what to do with the message"
+
+
+def test_headers_that_mean_something_in_amqp_alone_are_only_refused_there() -> None:
+    assert place("redis://cache/orders", (("CC", "others"),)) == ("cache", "", "orders")
+    for url in ("redis://cache/orders", "sqs://jobs/orders"):
+        assert refusal(url, headers=(("COMPRESSION", "bzip2"),)).reason is Reason.RECIPIENT_REFUSED
+
+
 def test_no_client_certificate_is_shown_to_a_broker() -> None:
     error = refusal("amqp://events/orders", client_certificate="ours")
     assert error.detail.startswith("the subscription wants a client certificate to be shown")

@@ -13,6 +13,11 @@ from thornsdk_plugins.queue.brokers import Broker
 _MOST_BYTES: Final = 255
 """How long names may be in AMQP 0.9.1 (section 4.2.5.3, short strings)."""
 
+# Consumers with kombu would unpack a body that has `compression`, and RabbitMQ would copy a message to the
+# queues that CC and BCC name.
+_RESERVED: Final = frozenset({"compression"})
+_RESERVED_BY_AMQP: Final = frozenset({"compression", "cc", "bcc"})
+
 
 @frozen(kw_only=True)
 class Destination:
@@ -44,9 +49,7 @@ def destination_of(request: Request, brokers: Mapping[str, Broker]) -> Destinati
         raise _refused("the URL names no queue, as in amqp://events/orders")
     if exchange and not routing_key:
         routing_key = _event(request)
-    names = (routing_key, exchange, *(name for name, _ in request.headers))
-    if broker.speaks_amqp and any(len(one.encode()) > _MOST_BYTES for one in names):
-        raise _refused(f"a name in URL or headers has more than {_MOST_BYTES} bytes, which AMQP cannot carry")
+    _check_names(request, broker, routing_key, exchange)
     if request.client_certificate is not None:
         raise _refused("the subscription wants a client certificate to be shown, and a queue is shown none")
     return Destination(broker=broker, exchange=exchange, routing_key=routing_key)
@@ -80,6 +83,16 @@ def _exchange(query: str, broker: Broker) -> str:
     if exchange and not broker.speaks_amqp:
         raise _refused("the URL names an exchange, and only AMQP has exchanges")
     return exchange
+
+
+def _check_names(request: Request, broker: Broker, *names: str) -> None:
+    headers = [name for name, _ in request.headers]
+    if broker.speaks_amqp and any(len(one.encode()) > _MOST_BYTES for one in (*names, *headers)):
+        raise _refused(f"a name in URL or headers has more than {_MOST_BYTES} bytes, which AMQP cannot carry")
+    reserved = _RESERVED_BY_AMQP if broker.speaks_amqp else _RESERVED
+    for name in headers:
+        if name.lower() in reserved:
+            raise _refused(f"the header {name!r} would tell broker or consumers what to do with the message")
 
 
 def _unquoted(path: str) -> str:

@@ -13,6 +13,7 @@ from attrs import evolve
 
 from conftest import OpenQueue
 from support.queues import Queues, take_plain_amqp, take_plain_redis
+from support.relay import Relay
 from support.wire import reason, request_to, told
 from thornsdk import Reason, Request, Response, Thorn, Transport
 from thornsdk.errors import ConfigurationError, StageUnavailableError
@@ -106,6 +107,13 @@ def test_an_exchange_routes_by_the_name_of_the_event(rabbit: Queues, open_queue:
 
 def test_a_connection_is_used_again(queues: Queues, transport: QueueTransport) -> None:
     assert [transport.send(to(queues)).reused for _ in range(3)] == [False, True, True]
+
+
+def test_one_message_at_a_time_needs_one_connection(queues: Queues, open_queue: OpenQueue) -> None:
+    with Relay(queues.port) as relay:
+        transport = open_queue(queues.through(relay.port))
+        assert [transport.send(to(queues)).status for _ in range(3)] == [202] * 3
+        assert relay.connections == 1
 
 
 def test_a_message_that_no_queue_is_bound_for_has_not_arrived(rabbit: Queues, open_queue: OpenQueue) -> None:

@@ -1,12 +1,15 @@
 """The transport ``queue`` where brokers and networks do what they should not."""
 
+import gc
 import os
 import socket
 import ssl
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
@@ -14,15 +17,26 @@ from kombu.exceptions import OperationalError
 from redis import exceptions as redis_errors
 
 from conftest import Listen, OpenQueue
-from support.amqp_server import ACK, NACK, SILENCE, closes_channel, closes_connection, returns, speaks_amqp
+from support.amqp_server import (
+    ACK,
+    BLOCKED,
+    NACK,
+    SILENCE,
+    UNBLOCKED,
+    closes_channel,
+    closes_connection,
+    returns,
+    speaks_amqp,
+)
 from support.forks import run
 from support.queues import Queues
-from support.relay import Relay
+from support.relay import Relay, drip, drips
 from support.tls import self_signed
 from support.wire import failure, reason, request_to, told, wait_until
-from thornsdk import Reason, Request, Response
+from thornsdk import LookUps, Reason, Request, Response
 from thornsdk.errors import TransportError
 from thornsdk.testing import Authority
+from thornsdk_plugins.queue import transport as transport_module
 from thornsdk_plugins.queue.brokers import Broker
 from thornsdk_plugins.queue.destinations import Destination
 from thornsdk_plugins.queue.failures import refused, translate
@@ -30,6 +44,7 @@ from thornsdk_plugins.queue.jobs import Flight
 from thornsdk_plugins.queue.lines import Lines
 from thornsdk_plugins.queue.links import Link
 from thornsdk_plugins.queue.transport import _forget_all
+from thornsdk_plugins.queue.wires import Wire
 
 SCHEMES = pytest.mark.parametrize("scheme", ["amqp", "redis"])
 
@@ -49,14 +64,16 @@ def send_threads() -> list[threading.Thread]:
     return [one for one in threading.enumerate() if one.name == "thornsdk-queue"]
 
 
-def drips(sock: socket.socket) -> None:
-    """Begins an answer of a million bytes, and never ends it."""
-    with suppress(OSError):
-        sock.recv(1)
-        sock.sendall(b"\x01\x00\x00\x00\x0f\x42\x40")
-        while True:
-            sock.sendall(b"0")
-            time.sleep(0.02)
+@contextmanager
+def takes_no_connections(host: str, port: int) -> Iterator[None]:
+    """Meanwhile, who connects there waits: the queue of those who want to is full."""
+    with ExitStack() as stack:
+        full = stack.enter_context(socket.create_server((host, port), backlog=0))
+        for _ in range(4):
+            one = stack.enter_context(socket.socket())
+            one.setblocking(False)
+            one.connect_ex(full.getsockname())
+        yield
 
 
 def hangs(sock: socket.socket) -> None:
@@ -107,6 +124,46 @@ def test_nobody_waits_beyond_a_deadline_for_what_drips(listen: Listen, open_queu
     assert [told(one) for one in transport.send_many(requests)] == [Reason.TIMEOUT, 202]
 
 
+def test_a_broker_that_dripped_is_reached_again_when_it_is_well(
+    queues: Queues, relay: Relay, open_queue: OpenQueue
+) -> None:
+    transport = open_queue(queues.through(relay.port), concurrency_per_origin=1)
+    relay.drip()
+    for _ in range(2):
+        assert reason(transport, to(queues, timeout=0.3)) is Reason.TIMEOUT
+    relay.pass_on_answers()
+    wait_until(lambda: [told(one) for one in transport.send_many([to(queues, timeout=1)])] == [202])
+
+
+def test_an_answer_in_drips_holds_a_connection_until_the_deadline_and_no_longer(
+    listen: Listen, open_queue: OpenQueue
+) -> None:
+    def begins_to_answer(sock: socket.socket) -> None:
+        speaks_amqp(None)(sock)
+        drip(sock)
+
+    listener = listen(begins_to_answer)
+    transport = open_queue(f"amqp://127.0.0.1:{listener.port}", concurrency_per_origin=1)
+    for connections in (1, 2):
+        assert reason(transport, request_to("amqp://events/orders", timeout=1)) is Reason.TIMEOUT
+        assert listener.connections == connections
+
+
+def test_an_address_that_is_dead_leaves_time_for_the_others(
+    queues: Queues, relay: Relay, open_queue: OpenQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    addresses = [ip_address("127.0.0.2"), ip_address("127.0.0.1")]
+    monkeypatch.setattr(transport_module, "LookUps", lambda: LookUps(lambda host, port: addresses))
+    transport = open_queue(queues.through(relay.port).replace("127.0.0.1", "broker.example.test"))
+    with takes_no_connections("127.0.0.2", relay.port):
+        assert transport.send(to(queues, timeout=4)).status == 202
+
+
+def test_where_no_time_is_left_nothing_is_connected_to() -> None:
+    with pytest.raises(TimeoutError, match="there was no time left to connect"):
+        Wire("127.0.0.1", 1, LookUps()).dial(0.0)
+
+
 @SCHEMES
 def test_what_is_no_such_broker_gives_no_answer(scheme: str, listen: Listen, open_queue: OpenQueue) -> None:
     def speaks_http(sock: socket.socket) -> None:
@@ -130,6 +187,38 @@ def test_a_message_whose_answer_is_lost_is_not_sent_again_by_itself(
     assert reason(transport, to(queues)) is Reason.CONNECTION_LOST
     assert transport.send(to(queues)) == Response(status=202, reused=False)
     assert len(queues.take("orders")) == 3
+
+
+def test_a_connection_waits_for_as_long_as_each_request_allows(
+    queues: Queues, relay: Relay, open_queue: OpenQueue
+) -> None:
+    transport = open_queue(queues.through(relay.port))
+    transport.send(to(queues, timeout=0.5))
+    relay.delay_answers(0.6)
+    assert transport.send(to(queues)).status == 202
+
+
+def test_a_channel_is_opened_anew_in_the_time_that_the_request_has(
+    rabbit: Queues, open_queue: OpenQueue
+) -> None:
+    rabbit.declare("orders")
+    with Relay(rabbit.port) as relay:
+        transport = open_queue(rabbit.through(relay.port))
+        transport.send(to(rabbit, timeout=0.5))
+        relay.delay_answers(0.6)
+        assert transport.send(request_to("amqp://events/orders?exchange=shop")).status == 404
+        assert transport.send(to(rabbit)) == Response(status=202, reused=True)
+
+
+def test_a_connection_serves_requests_that_have_less_time_and_ends_at_their_deadlines(
+    queues: Queues, relay: Relay, open_queue: OpenQueue
+) -> None:
+    transport = open_queue(queues.through(relay.port), concurrency_per_origin=1)
+    assert [transport.send(to(queues, timeout=one)).reused for one in (20, 9, 20)] == [False, True, True]
+    relay.swallow_answers()
+    assert reason(transport, to(queues, timeout=0.3)) is Reason.TIMEOUT
+    relay.pass_on_answers()
+    assert transport.send(to(queues, timeout=5)) == Response(status=202, reused=False)
 
 
 def test_an_answer_that_comes_too_late_is_nobody_elses(
@@ -210,6 +299,31 @@ def test_an_amqp_broker_that_says_nothing_to_a_message_ends_at_the_deadline(
     assert listener.connections == 2
 
 
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (BLOCKED, "the deadline passed, and the broker takes no messages at present: it has told so"),
+        (BLOCKED + UNBLOCKED, "the deadline passed"),
+    ],
+)
+def test_a_broker_that_tells_that_it_takes_nothing_is_quoted(
+    answer: bytes, told: str, listen: Listen, open_queue: OpenQueue
+) -> None:
+    transport = open_queue(f"amqp://127.0.0.1:{listen(speaks_amqp(answer)).port}")
+    error = failure(transport, request_to("amqp://events/orders", timeout=0.5))
+    assert (error.reason, error.detail.partition(" (")[0]) == (Reason.TIMEOUT, told)
+
+
+def test_headers_that_are_too_large_for_the_broker_are_told_in_its_words(
+    rabbit: Queues, open_queue: OpenQueue
+) -> None:
+    request = request_to("amqp://events/orders", headers=(("X-Shop", "7" * 200_000),))
+    error = failure(open_queue(rabbit.url), request)
+    assert error.reason is Reason.PROTOCOL_ERROR
+    assert error.detail.startswith("broker and client do not understand each other: FRAME_ERROR")
+    assert "frame_too_large" in error.detail
+
+
 def test_a_channel_that_was_closed_over_one_message_serves_the_next(
     listen: Listen, open_queue: OpenQueue
 ) -> None:
@@ -242,6 +356,7 @@ def test_each_word_of_redis_has_a_status(error: Exception, status: int) -> None:
     ("error", "expected"),
     [
         (OSError(110, "timed out"), Reason.CONNECTION_LOST),
+        (socket.gaierror(-2, "Name or service not known"), Reason.NAME_NOT_RESOLVED),
         (OSError(113, "no route"), Reason.UNREACHABLE),
         (OSError("server unexpectedly closed connection"), Reason.CONNECTION_LOST),
         (redis_errors.TimeoutError("timed out"), Reason.TIMEOUT),
@@ -382,10 +497,16 @@ class TestLink(Link):
     """Answers when it is let."""
 
     __test__ = False
+    why_late = "the deadline passed"
 
-    def __init__(self) -> None:
+    def __init__(self, opens: Callable[[float], object] = lambda _: None) -> None:
         self.may_answer = threading.Event()
-        self.published = 0
+        self.opened = self.published = self.shut_down = 0
+        self._opens = opens
+
+    def open(self, timeout: float) -> None:
+        self.opened += 1
+        self._opens(timeout)
 
     def serves(self, request: Request) -> bool:
         return True
@@ -393,13 +514,26 @@ class TestLink(Link):
     def publish(self, request: Request, destination: Destination, timeout: float) -> Response:
         self.published += 1
         self.may_answer.wait(timeout=20)
+        if self.shut_down:
+            raise ConnectionResetError
         return Response(status=202)
+
+    def shut(self) -> None:
+        self.shut_down += 1
+        self.may_answer.set()
 
     def close(self) -> None:
         raise OSError("it is broken")
 
     def drop(self) -> None:
         raise OSError("it is broken")
+
+
+def results_of(flight: Flight) -> list[int | Reason]:
+    results: list[int | Reason] = []
+    while len(flight):
+        results += [told(one) for one in flight.ended()]
+    return results
 
 
 def no_thread_starts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -410,7 +544,7 @@ def no_thread_starts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_where_no_thread_can_be_started_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    lines = Lines(lambda timeout: TestLink(), limit=8, idle_timeout=1)
+    lines = Lines(TestLink, limit=8, idle_timeout=1)
     no_thread_starts(monkeypatch)
     with pytest.raises(TransportError, match="stage_failed: no thread could be started for it"):
         lines.put(Flight().begin(request_to("amqp://events/orders")), PLACE)
@@ -420,7 +554,7 @@ def test_where_no_more_threads_can_be_started_those_that_there_are_do_the_work(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     link, flight = TestLink(), Flight()
-    lines = Lines(lambda timeout: link, limit=8, idle_timeout=1)
+    lines = Lines(lambda: link, limit=8, idle_timeout=1)
     lines.put(flight.begin(request_to("amqp://events/orders")), PLACE)
     no_thread_starts(monkeypatch)
     lines.put(flight.begin(request_to("amqp://events/orders")), PLACE)
@@ -429,26 +563,80 @@ def test_where_no_more_threads_can_be_started_those_that_there_are_do_the_work(
     lines.close()
 
 
-def test_what_was_connected_to_too_late_is_not_published() -> None:
-    link, flight = TestLink(), Flight()
-
-    def slow(timeout: float) -> Link:
-        time.sleep(timeout * 2)
-        return link
-
-    lines = Lines(slow, limit=1, idle_timeout=1)
+def test_a_connection_that_opened_too_late_publishes_nothing_and_serves_the_next_message() -> None:
+    may_open = threading.Event()
+    link, flight = TestLink(lambda _: may_open.wait(timeout=20)), Flight()
+    link.may_answer.set()
+    lines = Lines(lambda: link, limit=1, idle_timeout=1)
     lines.put(flight.begin(request_to("amqp://events/orders", timeout=0.05)), PLACE)
-    assert [told(one) for one in flight.ended()] == [Reason.TIMEOUT]
+    assert results_of(flight) == [Reason.TIMEOUT]
+    lines.put(flight.begin(request_to("amqp://events/orders")), PLACE)
+    may_open.set()
+    assert results_of(flight) == [202]
     lines.close()
-    assert not link.published
+    assert (link.opened, link.published) == (1, 1)
+
+
+def test_a_job_that_waits_in_vain_is_forgotten() -> None:
+    link, flight = TestLink(), Flight()
+    lines = Lines(lambda: link, limit=1, idle_timeout=1)
+    lines.put(flight.begin(request_to("amqp://events/orders")), PLACE)
+    waiting = flight.begin(request_to("amqp://events/orders", timeout=0.05))
+    lines.put(waiting, PLACE)
+    (one,) = flight.ended()
+    assert isinstance(one.result, TransportError)
+    assert one.result.detail == "the deadline passed before a connection to the broker was free"
+    kept = weakref.ref(waiting)
+    del waiting
+    gc.collect()
+    assert kept() is None
+    link.may_answer.set()
+    assert results_of(flight) == [202]
+    lines.close()
+
+
+def test_a_job_whose_deadline_passed_while_nobody_looked_is_not_published() -> None:
+    link, flight = TestLink(), Flight()
+    lines = Lines(lambda: link, limit=1, idle_timeout=1)
+    lines.put(flight.begin(request_to("amqp://events/orders")), PLACE)
+    late = flight.begin(request_to("amqp://events/orders", timeout=0.01))
+    lines.put(late, PLACE)
+    wait_until(lambda: late.left() < 0)
+    link.may_answer.set()
+    wait_until(lambda: late.result is not None)
+    assert results_of(flight) == [202, Reason.TIMEOUT]
+    lines.close()
+    assert link.published == 1
+
+
+def test_a_connection_that_is_late_with_a_message_is_shut_down() -> None:
+    link, flight = TestLink(), Flight()
+    lines = Lines(lambda: link, limit=1, idle_timeout=1)
+    lines.put(flight.begin(request_to("amqp://events/orders", timeout=0.05)), PLACE)
+    assert results_of(flight) == [Reason.TIMEOUT]
+    assert link.shut_down == 1
+    lines.close()
+
+
+def test_what_breaks_because_it_was_shut_down_at_a_deadline_is_a_timeout() -> None:
+    flights = [Flight(), Flight()]
+    lines = Lines(TestLink, limit=2, idle_timeout=1)
+    jobs = [one.begin(request_to("amqp://events/orders", timeout=0.05)) for one in flights]
+    for one in jobs:
+        lines.put(one, PLACE)
+    wait_until(lambda: all(one.left() < 0 for one in jobs))
+    assert results_of(flights[0]) == [Reason.TIMEOUT]
+    wait_until(lambda: jobs[1].result is not None)
+    assert results_of(flights[1]) == [Reason.TIMEOUT]
+    lines.close()
 
 
 def test_what_is_nobodys_error_but_ours_is_told_as_such() -> None:
-    def broken(timeout: float) -> Link:
+    def broken(_: float) -> None:
         raise ZeroDivisionError
 
     flight = Flight()
-    lines = Lines(broken, limit=1, idle_timeout=1)
+    lines = Lines(lambda: TestLink(broken), limit=1, idle_timeout=1)
     lines.put(flight.begin(request_to("amqp://events/orders")), PLACE)
     (one,) = flight.ended()
     assert isinstance(one.result, TransportError)

@@ -20,6 +20,8 @@ from thornsdk.receive import verify
 from thornsdk.testing import Endpoint, answers, never_answers
 from thornsdk.testing.fixtures import OpenEndpoint
 from thornsdk_plugins.queue import QueueTransport
+from thornsdk_plugins.queue.brokers import read_brokers
+from thornsdk_plugins.queue.sqs import SqsLink
 
 BROKER = f"sqs://{REGION}"
 SECRET = "whsec_c2VjcmV0IG9mIHRoZSBzdWJzY3JpYmVycw=="
@@ -93,8 +95,20 @@ def test_many_are_published(sqs: Any, transport: QueueTransport) -> None:
 def test_a_client_is_used_again_by_requests_that_may_take_as_long(
     sqs: Any, transport: QueueTransport
 ) -> None:
-    sent = [transport.send(request_to("sqs://events/orders", timeout=timeout)) for timeout in (9, 9, 8)]
-    assert [one.reused for one in sent] == [False, True, False]
+    sent = [transport.send(request_to("sqs://events/orders", timeout=timeout)) for timeout in (8, 8, 7, 9)]
+    assert [one.reused for one in sent] == [False, True, True, False]
+
+
+def test_a_delivery_that_is_sent_twice_lies_once_in_a_queue_that_is_first_in_first_out(
+    sqs: Any, transport: QueueTransport
+) -> None:
+    url = sqs.create_queue(QueueName="orders.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]
+    again, other = (request_to("sqs://events/orders.fifo") for _ in range(2))
+    assert [transport.send(one).status for one in (again, again, other)] == [202] * 3
+    name = "ApproximateNumberOfMessages"
+    found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=[name])["Attributes"][name]
+    sqs.delete_queue(QueueUrl=url)
+    assert found == "2"
 
 
 def test_a_queue_that_is_not_there_is_told_and_not_made(sqs: Any, transport: QueueTransport) -> None:
@@ -143,6 +157,10 @@ def test_a_server_that_never_answers_ends_at_the_deadline(
     endpoint = open_endpoint(never_answers)
     at(monkeypatch, f"http://127.0.0.1:{endpoint.port}")
     assert reason(open_queue(BROKER), request_to("sqs://events/orders", timeout=0.5)) is Reason.TIMEOUT
+
+
+def test_a_client_that_could_not_be_made_is_dropped_without_a_word() -> None:
+    SqsLink(read_brokers({"events": BROKER})["events"]).drop()
 
 
 def test_where_boto3_is_missing_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

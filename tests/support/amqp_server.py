@@ -72,6 +72,10 @@ ACK: Final = _says(1, (60, 80), "Lb", (1, False))
 """Confirms a message."""
 NACK: Final = _says(1, (60, 120), "Lbb", (1, False, False))
 """Says that a message was not taken."""
+BLOCKED: Final = _says(0, (10, 60), "s", ("low on memory",))
+"""Says that it takes no messages at present."""
+UNBLOCKED: Final = _says(0, (10, 61), "", ())
+"""Says that it takes messages again."""
 SILENCE: Final = b""
 """Leaves it open what became of a message."""
 

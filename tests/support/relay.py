@@ -3,6 +3,7 @@
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Self
@@ -11,6 +12,21 @@ from support.wire import Listener
 
 _HANDSHAKE = 5.0
 """For how many seconds a client may keep the relay waiting."""
+
+
+def drips(sock: socket.socket) -> None:
+    """Begins to answer the first word, and never ends."""
+    sock.recv(1)
+    drip(sock)
+
+
+def drip(sock: socket.socket) -> None:
+    """Begins an answer of a million bytes, and never ends it."""
+    with suppress(OSError):
+        sock.sendall(b"\x01\x00\x00\x00\x0f\x42\x40")
+        while True:
+            sock.sendall(b"0")
+            time.sleep(0.02)
 
 
 class Relay:
@@ -27,6 +43,7 @@ class Relay:
         self._listener = Listener(self._serve)
         self._open: list[socket.socket] = []
         self._on_answer: Callable[[], bool] = lambda: True
+        self._drips = False
 
     @property
     def port(self) -> int:
@@ -58,8 +75,22 @@ class Relay:
         """Passes on nothing that the server says, from now on."""
         self._on_answer = lambda: False
 
+    def delay_answers(self, seconds: float) -> None:
+        """Passes on what the server says so many seconds later, from now on."""
+
+        def passes() -> bool:
+            time.sleep(seconds)
+            return True
+
+        self._on_answer = passes
+
+    def drip(self) -> None:
+        """Answers who connects from now on itself, and never to an end."""
+        self._drips = True
+
     def pass_on_answers(self) -> None:
         """Passes on again what the server says."""
+        self._drips = False
         self._on_answer = lambda: True
 
     def __enter__(self) -> Self:
@@ -71,6 +102,9 @@ class Relay:
         self._listener.__exit__()
 
     def _serve(self, raw: socket.socket) -> None:
+        if self._drips:
+            drips(raw)
+            return
         with self._greeted(raw) as client, socket.create_connection(("127.0.0.1", self._server)) as server:
             self._open += [client, server]
             back = threading.Thread(target=self._pass_on, args=(server, client, self._answered))

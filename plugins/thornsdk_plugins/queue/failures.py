@@ -59,6 +59,9 @@ _WRONG_NAME: Final = frozenset({62, 64})
 _SELF_SIGNED: Final = 18
 _TOO_OLD: Final = frozenset({"UNSUPPORTED_PROTOCOL", "TLSV1_ALERT_PROTOCOL_VERSION"})
 
+LATE: Final = "the deadline passed"
+"""What is told of a deadline where nothing more is known."""
+
 _THEIRS: Final = (AMQPError, KombuError, redis.exceptions.RedisError, OSError)
 _LOST: Final = (Reason.CONNECTION_LOST, "the connection broke before the broker had answered")
 
@@ -107,13 +110,15 @@ def _meaning(error: BaseException) -> tuple[Reason, str] | None:
         return _os_error(error)
     if isinstance(error, redis.exceptions.TimeoutError):
         return _LATE
-    not_amqp = isinstance(error, AMQPError) and error.reply_code in _NOT_AMQP
-    if not_amqp or isinstance(error, redis.exceptions.InvalidResponse):
+    if isinstance(error, AMQPError) and error.reply_code in _NOT_AMQP:
+        # Such as headers that are too large for a frame. The text has no more of a message than its size.
+        return Reason.PROTOCOL_ERROR, f"broker and client do not understand each other: {error.reply_text}"
+    if isinstance(error, redis.exceptions.InvalidResponse):
         return Reason.PROTOCOL_ERROR, "what came back is not the protocol of such a broker"
     return None
 
 
-_LATE: Final = (Reason.TIMEOUT, "the deadline passed")
+_LATE: Final = (Reason.TIMEOUT, LATE)
 
 
 def _os_error(error: OSError) -> tuple[Reason, str] | None:

@@ -2,6 +2,7 @@
 
 import queue
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 
@@ -9,6 +10,7 @@ from attrs import define, field
 
 from thornsdk import Exchange, Reason, Request, Response
 from thornsdk.errors import TransportError
+from thornsdk_plugins.queue.failures import LATE
 
 
 @define(eq=False)
@@ -18,28 +20,19 @@ class Job:
     Attributes:
         request: What is to be published.
         result: What came of it; None until that is known.
+        give_up: Is called when its deadline has passed, and gives what is to be told of that.
     """
 
     request: Request
     _finished: "queue.SimpleQueue[Job]"
     result: Response | TransportError | None = field(default=None, init=False)
+    give_up: "Callable[[Job], str]" = field(default=lambda _: LATE, init=False)
     _started_at: datetime = field(factory=lambda: datetime.now(UTC), init=False)
     _begin: float = field(factory=time.monotonic, init=False)
 
     def left(self) -> float:
         """Gives the seconds that are left until its deadline."""
         return self.request.timeout - self._elapsed()
-
-    def remaining(self) -> float:
-        """Gives the seconds that are left until its deadline.
-
-        Raises:
-            TimeoutError: If there are none.
-        """
-        left = self.left()
-        if left <= 0:
-            raise TimeoutError("the deadline has passed")
-        return left
 
     def finish(self, result: Response | TransportError) -> None:
         """Sets the result, and tells who waits."""
@@ -60,7 +53,7 @@ class Flight:
     """The jobs that one caller waits for.
 
     Kombu's connections know no deadlines: a name server, a handshake or an answer in drips can hold them for
-    longer. So they are driven by threads of their own, and what is not back in time is left behind.
+    longer. So they are driven by threads of their own, and what is not back in time is given up.
     """
 
     def __init__(self) -> None:
@@ -81,10 +74,10 @@ class Flight:
         patience = min(one.left() for one in self._jobs)
         with suppress(queue.Empty):
             job = self._finished.get(timeout=max(patience, 0.0))
-            # One that is not here was left behind at its deadline.
+            # One that is not here was given up at its deadline.
             return [self._end(job, job.result)] if job.result and job in self._jobs else []
         late = [one for one in self._jobs if one.left() <= 0]
-        return [self._end(one, TransportError(Reason.TIMEOUT, "the deadline passed")) for one in late]
+        return [self._end(one, TransportError(Reason.TIMEOUT, one.give_up(one))) for one in late]
 
     def _end(self, job: Job, result: Response | TransportError) -> Exchange:
         self._jobs.remove(job)

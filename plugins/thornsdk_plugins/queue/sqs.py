@@ -14,6 +14,7 @@ from kombu.transport.SQS import Channel, Transport
 from thornsdk import Request, Response
 from thornsdk_plugins.queue.brokers import Broker
 from thornsdk_plugins.queue.destinations import Destination
+from thornsdk_plugins.queue.failures import LATE
 from thornsdk_plugins.queue.messages import ACCEPTED, message_of
 
 _NO_SUCH_QUEUE: Final = 404
@@ -48,31 +49,43 @@ class SqsLink:
 
     Args:
         broker: The broker; its host is the region.
-        timeout: For how many seconds SQS is waited for, each time that it is.
     """
 
-    def __init__(self, broker: Broker, timeout: float) -> None:
+    why_late = LATE
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._channel: Any = None
+        self._timeout = 0.0
+
+    def open(self, timeout: float) -> None:
+        """Makes the client, which connects when it publishes."""
         client = {"connect_timeout": timeout, "read_timeout": timeout, "retries": {"total_max_attempts": 1}}
         self._timeout = timeout
         self._connection = Connection(
-            userid=broker.user,
-            password=broker.password,
+            userid=self._broker.user,
+            password=self._broker.password,
             transport=_Transport,
-            transport_options={"region": broker.host, "client-config": client},
+            transport_options={"region": self._broker.host, "client-config": client},
         )
         # Otherwise, it would be where SQS is.
         self._connection.hostname = None
-        self._channel: Any = self._connection.channel()
+        self._channel = self._connection.channel()
         self._producer = Producer(self._channel)
 
     def serves(self, request: Request) -> bool:
-        """Tells whether it waits for as long as the request allows: boto3 is told so once."""
-        return request.timeout == self._timeout
+        """Tells whether it waits for as long as the request allows, or longer: boto3 is told so once."""
+        return request.timeout <= self._timeout
 
     def publish(self, request: Request, destination: Destination, timeout: float) -> Response:
         """Publishes, and waits until SQS has stored the message."""
         try:
-            self._producer.publish(**message_of(request), routing_key=destination.routing_key)
+            self._producer.publish(
+                **message_of(request),
+                routing_key=destination.routing_key,
+                # By it, a queue that is first-in-first-out drops a delivery that it has; others go without.
+                MessageDeduplicationId=str(request.id),
+            )
         except ClientError as exc:
             return _refusal(exc)
         except NoCredentialsError as exc:
@@ -81,14 +94,18 @@ class SqsLink:
             raise OperationalError(type(exc).__name__) from exc
         return Response(status=ACCEPTED)
 
+    def shut(self) -> None:
+        """Does nothing: boto3 keeps its connections to itself. It waits no longer than it was told."""
+
     def close(self) -> None:
         """Closes the connections of the client."""
         self._channel.sqs().close()
         self._connection.release()
 
     def drop(self) -> None:
-        """Closes the connections of the client."""
-        self.close()
+        """Closes the connections of the client, if there is one."""
+        if self._channel is not None:
+            self.close()
 
 
 def _refusal(error: ClientError) -> Response:

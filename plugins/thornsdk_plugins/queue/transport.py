@@ -10,13 +10,13 @@ from importlib import import_module
 from importlib.metadata import version
 from typing import Final
 
-from thornsdk import Exchange, Places, Request, Response
+from thornsdk import Exchange, LookUps, Places, Request, Response
 from thornsdk.errors import ConfigurationError, MissingPackageError, TransportError
 from thornsdk_plugins.queue.brokers import Broker, read_brokers
 from thornsdk_plugins.queue.destinations import destination_of
 from thornsdk_plugins.queue.jobs import Flight
 from thornsdk_plugins.queue.lines import Lines
-from thornsdk_plugins.queue.links import open_link
+from thornsdk_plugins.queue.links import make_link
 
 CONNECTIONS: Final = 8
 """How many connections there are to one broker at most: each has one message in flight."""
@@ -80,6 +80,7 @@ class QueueTransport:
         self._per_broker = min(concurrency_per_origin, CONNECTIONS)
         self._idle_timeout = idle_timeout
         self._ca_bundle = ca_bundle
+        self._look_ups = LookUps()
         self._user_agent = f"kombu/{version('kombu')}"
         self._lines = self._make_lines()
         _transports.add(self)
@@ -135,8 +136,8 @@ class QueueTransport:
 
     def _make_lines(self) -> dict[str, Lines]:
         def lines(broker: Broker) -> Lines:
-            open_one = partial(open_link, broker, ca_bundle=self._ca_bundle)
-            return Lines(open_one, self._per_broker, self._idle_timeout)
+            make = partial(make_link, broker, self._ca_bundle, self._look_ups)
+            return Lines(make, self._per_broker, self._idle_timeout)
 
         return {name: lines(broker) for name, broker in self._brokers.items()}
 

@@ -102,8 +102,21 @@ def test_what_a_stream_refuses_has_the_status_of_its_error(transport: NatsTransp
     with open_stream(nats_url, full) as stream:
         assert transport.send(request_to(stream.to())).status == 202
         refused = transport.send(request_to(stream.to()))
-    assert refused.status == 503
+    assert refused.status == 429
     assert b"maximum messages exceeded" in refused.body
+
+
+def test_a_stream_that_does_not_acknowledge_is_408_and_costs_others_nothing(
+    stream: Stream, open_thorn: OpenThorn
+) -> None:
+    thorn = open_thorn(**options(stream), event_timeout=1, breaker_failures=2)
+    with open_stream(stream.url, StreamConfig(no_ack=True)) as silent:
+        for number in range(3):
+            thorn.subscribe("order.created", silent.to(f"a{number}"))
+        thorn.subscribe("order.paid", stream.to())
+        told = [one.last.status for one in thorn.event("order.created").send({}).outcomes.problems]
+    assert told == [408] * 3
+    assert thorn.event("order.paid").send({}).outcomes.delivered == 1
 
 
 def test_a_message_that_is_too_large_is_413_and_does_not_break_the_connection(

@@ -54,6 +54,12 @@ def open_nats() -> Iterator[OpenNats]:
         yield open_one
 
 
+def speaks_once(sock: socket.socket) -> None:
+    """Speaks until a message comes, and says no word from then on."""
+    speaks(lambda _: None)(sock)
+    hangs(sock)
+
+
 def at(port: int) -> str:
     return f"nats://127.0.0.1:{port}"
 
@@ -63,7 +69,7 @@ def test_a_stream_that_acknowledges_is_202(listen: Listen, open_nats: OpenNats) 
     assert transport.send(request_to(URL)).status == 202
 
 
-@pytest.mark.parametrize("serve", [hangs, greets_and_hangs, speaks(lambda _: b"")])
+@pytest.mark.parametrize("serve", [hangs, greets_and_hangs, speaks_once])
 def test_a_server_that_never_answers_is_a_timeout_and_the_next_message_has_a_new_connection(
     serve: Callable[[socket.socket], None], listen: Listen, open_nats: OpenNats
 ) -> None:
@@ -72,6 +78,18 @@ def test_a_server_that_never_answers_is_a_timeout_and_the_next_message_has_a_new
     for connections in (1, 2):
         assert reason(transport, request_to(URL, timeout=0.2)) is Reason.TIMEOUT
         assert listener.connections == connections
+
+
+def test_a_server_that_lives_while_no_stream_acknowledges_is_408_and_keeps_its_connection(
+    listen: Listen, open_nats: OpenNats
+) -> None:
+    listener = listen(speaks(lambda _: b""))
+    transport = open_nats(servers={"events": at(listener.port)})
+    told = [transport.send(request_to(URL, timeout=1)) for _ in range(2)]
+    assert {(one.status, one.body) for one in told} == {
+        (408, b"the server is well, and no stream has acknowledged in time")
+    }
+    assert listener.connections == 1
 
 
 def test_a_server_that_stops_to_read_is_a_timeout(listen: Listen, open_nats: OpenNats) -> None:
@@ -135,7 +153,7 @@ def test_one_late_answer_does_not_cost_others_their_connection(listen: Listen, o
     transport = open_nats(servers={"events": at(listener.port)})
     transport.send(request_to(URL))
     late, well = request_to("nats://events/late", timeout=0.3), request_to(URL)
-    assert [told(one) for one in transport.send_many([late, well])] == [202, Reason.TIMEOUT]
+    assert [told(one) for one in transport.send_many([late, well])] == [202, 408]
     assert transport.send(request_to(URL)).reused is True
 
 
@@ -299,7 +317,7 @@ def test_a_subject_that_differs_in_case_from_a_forbidden_one_is_told_truthfully(
 
     transport = open_nats(servers={"events": at(listen(speaks(forbids)).port)})
     requests = [request_to(f"nats://events/{one}", timeout=0.5) for one in ("secret", "Secret")]
-    assert [told(one) for one in transport.send_many(requests)] == [202, Reason.TIMEOUT]
+    assert [told(one) for one in transport.send_many(requests)] == [202, 408]
 
 
 def test_where_answers_must_not_be_read_nothing_is_published(listen: Listen, open_nats: OpenNats) -> None:
@@ -344,6 +362,26 @@ def test_an_error_of_a_stream_has_its_status_and_its_words(listen: Listen, open_
     listener = listen(speaks(lambda published: published.answered(data)))
     response = open_nats(servers={"events": at(listener.port)}).send(request_to(URL))
     assert (response.status, response.body) == (400, data)
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        ('{"code":503,"err_code":10077,"description":"maximum bytes exceeded"}', 429),
+        ('{"code":500,"err_code":10118,"description":"stream is offline"}', 429),
+        ('{"code":503,"description":"who knows"}', 429),
+        ('{"code":503,"err_code":10008,"description":"JetStream system temporarily unavailable"}', 503),
+        ('{"code":503,"err_code":10023,"description":"insufficient resources"}', 503),
+        ('{"code":500,"err_code":10047,"description":"insufficient storage resources available"}', 503),
+    ],
+)
+def test_only_what_ails_the_whole_server_counts_against_it(
+    error: str, status: int, listen: Listen, open_nats: OpenNats
+) -> None:
+    data = f'{{"error":{error}}}'.encode()
+    listener = listen(speaks(lambda published: published.answered(data)))
+    response = open_nats(servers={"events": at(listener.port)}).send(request_to(URL))
+    assert (response.status, response.body) == (status, data)
 
 
 def test_nobody_who_listens_is_404(listen: Listen, open_nats: OpenNats) -> None:

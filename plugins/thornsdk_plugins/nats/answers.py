@@ -14,7 +14,19 @@ from thornsdk.errors import TransportError
 _NOBODY = "503"
 """What stands in the header ``Status`` where nobody listens to a subject: no stream takes it."""
 
-_LEAST_ERROR, _LAST_ERROR = 400, 599
+_LEAST_ERROR, _SERVER_ERROR, _LAST_ERROR = 400, 500, 599
+
+# https://github.com/nats-io/nats-server/blob/main/server/errors.json: what is no trouble of one stream.
+_SERVER_WIDE: Final = frozenset(
+    {
+        10008,  # JetStream system temporarily unavailable
+        10023,  # insufficient resources
+        10028,  # insufficient memory resources available
+        10039,  # JetStream not enabled for account
+        10047,  # insufficient storage resources available
+        10076,  # JetStream not enabled
+    }
+)
 
 # The server's words, https://docs.nats.io/reference/reference-protocols/nats-protocol#ok-err; its errors have
 # no numbers. The first that is found counts: behind a "permissions violation" stands a subject, which may
@@ -60,8 +72,9 @@ def read_answer(answer: Msg) -> Response:
     """Reads what came back for a message that was published.
 
     Returns:
-        202 where a stream has it, and otherwise the status of the stream's error; 404 where no stream takes
-        the subject.
+        202 where a stream has it; 404 where no stream takes the subject. Otherwise the status of the stream's
+        error, with 429 in place of 500 and above: a status of 500 or more counts against the whole server, so
+        it is 503 where JetStream is ill and not one stream.
 
     Raises:
         TransportError: If the answer is not that of a stream.
@@ -80,8 +93,10 @@ def _status(data: bytes) -> int | None:
     except (ValueError, RecursionError):
         return None
     match told:
+        case {"error": {"code": int(), "err_code": int(number)}} if number in _SERVER_WIDE:
+            return int(HTTPStatus.SERVICE_UNAVAILABLE)
         case {"error": {"code": int(code)}} if _LEAST_ERROR <= code <= _LAST_ERROR:
-            return code
+            return code if code < _SERVER_ERROR else int(HTTPStatus.TOO_MANY_REQUESTS)
         case {"error": _}:
             return None
         case {"stream": str(), "seq": int()}:

@@ -83,6 +83,13 @@ class CarefulClient(Client):
         if not self.is_connected:
             raise ProtocolError
 
+    async def lives(self) -> bool:
+        """Asks the server, and tells whether it has answered. It is waited for as long as it takes."""
+        before = self._pongs_received
+        await self.flush(FOR_EVER)
+        # Where nobody reads any more what the server says, a flush does not wait for the pong.
+        return self._pongs_received > before
+
     async def _connect(self, told: Told, lost: Lost) -> None:
         host = f"[{self.address}]" if self.address.version == 6 else self.address  # noqa: PLR2004
         user, password = self._server.user, self._server.password

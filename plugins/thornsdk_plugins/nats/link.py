@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from typing import Any
 
@@ -18,6 +18,8 @@ from thornsdk_plugins.nats.messages import Publication
 
 _LOOK_EACH = 0.5
 """After how many seconds it is looked whether there is a connection still, where nothing comes."""
+
+_UNANSWERED = "the server is well, and no stream has acknowledged in time"
 
 
 @frozen(eq=False)
@@ -53,6 +55,7 @@ class Link:
         self._count = 0
         self._waiting: dict[str, _Waiting] = {}
         self._heard_at = 0.0
+        self._asking: asyncio.Task[None] | None = None
         self._is_given_up = False
         self._opening = asyncio.ensure_future(self._open(give_up_at))
 
@@ -80,16 +83,20 @@ class Link:
         began_at = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout_at(give_up_at):
-                answer = await self._answer(publication)
+                answer = await self._answer(publication, (began_at + give_up_at) / 2)
         except TimeoutError:
+            if self._heard_at > began_at:
+                raise Refused(HTTPStatus.REQUEST_TIMEOUT, _UNANSWERED) from None
             # One that has said nothing all the while is taken for dead; it is no stream's delay.
-            self._is_given_up |= self._heard_at < began_at
+            self._is_given_up = True
             raise
         return evolve(read_answer(answer), reused=reused, address=str(self._opening.result().address))
 
     async def close(self) -> None:
         """Closes the connection, or ends connecting."""
         self._is_given_up = True
+        if self._asking is not None:
+            self._asking.cancel()
         self._opening.cancel()
         await asyncio.wait({self._opening})
         if self._has_opened():
@@ -99,7 +106,7 @@ class Link:
         opening = self._opening
         return opening.done() and not opening.cancelled() and opening.exception() is None
 
-    async def _answer(self, publication: Publication) -> Msg:
+    async def _answer(self, publication: Publication, ask_at: float) -> Msg:
         client = await asyncio.shield(self._opening)
         if publication.size > client.max_payload:
             # The server would break off the connection, and with it the requests of others.
@@ -112,8 +119,24 @@ class Link:
             await first(client, publishing, answer)
             # What is answered was published, whatever the client still does.
             (answer if answer.done() else publishing).result()
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(ask_at):
+                    await first(client, answer)
+            if not answer.done():
+                self._ask(client)
             await first(client, answer)
             return answer.result()
+
+    def _ask(self, client: CarefulClient) -> None:
+        """Asks the server whether it lives: where it does, it is a stream that does not answer."""
+        # The client cannot bear that who waits for a pong gives up, so nobody waits for this.
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.ensure_future(self._hear(client))
+
+    async def _hear(self, client: CarefulClient) -> None:
+        with suppress(Error, OSError):  # It is told to those who wait for answers.
+            if await client.lives():
+                self._heard_at = asyncio.get_running_loop().time()
 
     @contextmanager
     def _waits(self, subject: str) -> Iterator[tuple[str, asyncio.Future[Msg]]]:

@@ -315,6 +315,7 @@ class SendsTheRestAnyway(Many):
 
 class RaisesAFailure(Many):
     breaks = "test_gives_a_failure_as_a_result"
+    also = frozenset({"test_serves_several_streams"})
 
     def send_many(self, requests: Iterable[Request]) -> Iterator[Exchange]:
         for one in super().send_many(requests):
@@ -359,6 +360,7 @@ class SaysThatItIsBroken(Sound):
 
 class ErrorsOfTheSystem(Sound):
     breaks = "test_says_that_nobody_is_there"
+    also = frozenset({"test_serves_several_threads"})
 
     def refused(self, request: Request) -> None:
         raise ConnectionRefusedError("nobody.example has no loft")
@@ -408,7 +410,9 @@ class SaysThatNothingWasSent(Sound):
 
 class BrokenByAFailure(Sound):
     breaks = "test_serves_on_after_a_failure"
-    also = frozenset({"test_gives_a_failure_as_a_result"})
+    also = frozenset(
+        {"test_gives_a_failure_as_a_result", "test_serves_several_threads", "test_serves_several_streams"}
+    )
     broken = False
 
     def refused(self, request: Request) -> None:
@@ -530,6 +534,34 @@ class OneHeapOfResults(Many):
             self.heap.append(one)
             time.sleep(0.001)
             yield self.heap.pop()
+
+
+class OneResultForAll(Sound):
+    """Keeps the last result on itself, so that a thread gets that of another one."""
+
+    breaks = "test_serves_several_threads"
+    also = frozenset({"test_serves_several_streams"})
+    last: Response | TransportError
+
+    def send(self, request: Request) -> Response:
+        self.last = exchange(super().send, request).result
+        time.sleep(0.001)
+        if isinstance(self.last, TransportError):
+            raise self.last
+        return self.last
+
+
+class MixesStreams(Many):
+    """Gives each stream its own requests, with the results of others."""
+
+    breaks = "test_serves_several_streams"
+    last: Exchange
+
+    def send_many(self, requests: Iterable[Request]) -> Iterator[Exchange]:
+        for one in super().send_many(requests):
+            self.last = one
+            time.sleep(0.001)
+            yield evolve(one, result=self.last.result)
 
 
 class ClosesOnce(Sound):
@@ -681,6 +713,8 @@ MUTANTS = [
     ErrorsThatDoNotPickle,
     NotForThreads,
     OneHeapOfResults,
+    OneResultForAll,
+    MixesStreams,
     ClosesOnce,
     ClosesWhatWasUsed,
     HangsWhenClosed,

@@ -7,6 +7,7 @@ import time
 import warnings
 from collections import Counter
 from contextlib import suppress
+from itertools import chain
 
 import pytest
 
@@ -27,25 +28,32 @@ class LifePromises(TransportTests):
 
     @promise
     def test_serves_several_threads(self, transport: Transport, far_side: FarSide) -> None:
-        """A transport serves several threads at once, and each gets its answers."""
+        """A transport serves several threads at once, and each gets its answers and its failures."""
 
-        def send(number: int) -> None:
-            for step in range(_TIMES):
-                check_answer(transport.send(self._request(far_side.url, b"%d.%d" % (number, step))))
+        def send(number: int) -> list[bytes]:
+            bodies = [b"%d.%d" % (number, step) for step in range(_TIMES)]
+            # Half of them begin with a failure, so that results differ at any moment.
+            urls = self._in_turns(far_side, _TIMES + 1)[number % 2 :]
+            sent = list(zip(urls, bodies, strict=False))
+            for url, body in sent:
+                self._check_result(far_side, url, self._result(transport, self._request(url, body)))
+            return [body for url, body in sent if url == far_side.url]
 
-        side_by_side(_THREADS, send, self.patience)
-        times = Counter(one.body for one in self._arrivals(far_side, _THREADS * _TIMES))
-        sent = Counter(b"%d.%d" % (number, step) for number in range(_THREADS) for step in range(_TIMES))
-        keeps(times == sent, f"of {_THREADS * _TIMES} requests, {dict(times - sent)} came too often")
+        sent = Counter(chain.from_iterable(side_by_side(_THREADS, send, self.patience)))
+        times = Counter(one.body for one in self._arrivals(far_side, sent.total()))
+        keeps(times == sent, f"of {sent.total()} requests, {dict(times - sent)} came too often")
 
     @promise
     def test_serves_several_streams(self, transport: Transport, far_side: FarSide) -> None:
         """A transport sends many for several threads at once, and gives each thread its own results."""
 
-        def send(_: int) -> int:
-            requests = [self._request(far_side.url) for _ in range(_TIMES)]
-            results = list(transport.send_many(iter(requests)))
-            return len({id(one) for one in requests} ^ {id(one.request) for one in results})
+        def send(number: int) -> int:
+            urls = self._in_turns(far_side, _TIMES + 1)[number % 2 :]
+            requests = {id(one): one for one in map(self._request, urls)}
+            results = {id(one.request): one for one in transport.send_many(iter(requests.values()))}
+            for known in requests.keys() & results.keys():
+                self._check_result(far_side, requests[known].url.text, results[known].result)
+            return len(requests.keys() ^ results.keys())
 
         wrong = sum(side_by_side(_THREADS, send, self.patience))
         keeps(not wrong, f"{wrong} results are missing, or were given to another thread")

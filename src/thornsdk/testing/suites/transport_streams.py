@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 
-from thornsdk.errors import TransportError
 from thornsdk.model import Exchange, Request
 from thornsdk.stages import Transport, utc_now
 from thornsdk.testing.suites.far_sides import FarSide
@@ -105,19 +104,14 @@ class StreamPromises(TransportTests):
     @promise
     def test_gives_a_failure_as_a_result(self, transport: Transport, far_side: FarSide) -> None:
         """A request that fails is a result like others, with its error, and harms no other."""
-        nobody = far_side.nobody
-        if nobody is None:
+        if far_side.nobody is None:
             not_tested(self, "its far side has no `nobody`")
-        urls = [far_side.url, nobody, far_side.url, nobody, far_side.url]
+        urls = self._in_turns(far_side, 5)
         requests = [self._request(url) for url in urls]
         results = {id(one.request): one for one in transport.send_many(iter(requests))}
         for url, request in zip(urls, requests, strict=True):
             one = results.get(id(request)) or broken(f"{len(urls) - len(results)} have none after a failure")
-            if url == far_side.url:
-                check_answer(one.result)
-            else:
-                kind = type(one.result).__name__
-                keeps(isinstance(one.result, TransportError), f"the result of a failure is a {kind}")
+            self._check_result(far_side, url, one.result)
 
     @promise
     def test_tells_when_and_how_long(self, transport: Transport, far_side: FarSide) -> None:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from functools import partial
+from itertools import cycle, islice
 from uuid import uuid4
 
 import pytest
@@ -117,6 +118,25 @@ class TransportTests:
             lambda: error_of(TransportError, lambda: transport.send(request), answered),
             "the send",
         )
+
+    def _result(self, transport: Transport, request: Request) -> Response | TransportError:
+        """Gives what comes of a request, as `send_many` gives it."""
+        try:
+            return transport.send(request)
+        except TransportError as exc:
+            return exc
+
+    def _in_turns(self, far_side: FarSide, count: int) -> list[str]:
+        """Gives URLs where requests are answered and, where it can be had, where nobody is, in turns."""
+        return list(islice(cycle(filter(None, (far_side.url, far_side.nobody))), count))
+
+    def _check_result(self, far_side: FarSide, url: str, result: Response | TransportError) -> None:
+        """Breaks the promise of the test unless a result is one that can come from there."""
+        if url == far_side.url:
+            check_answer(result)
+        else:
+            kind = type(result).__name__
+            keeps(isinstance(result, TransportError), f"the result of a failure is a {kind}")
 
     def _errors(self, transport: Transport, far_side: FarSide) -> list[Exception]:
         """Gives what can be raised here, of whatever kind, by requests that hide something in each part."""

@@ -1,5 +1,6 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
 from uuid import uuid4
 
 import pytest
@@ -7,12 +8,14 @@ from attrs import evolve
 
 from mutants import EVERYTHING, Mutant
 from thornsdk import (
+    Bodies,
     Deliverer,
     Dispatch,
     Dispatcher,
     OutcomeKind,
     Receipt,
     ReceiptState,
+    RetryPolicy,
     Tally,
     Thorn,
     tally,
@@ -62,8 +65,12 @@ class Queueing(Sound):
     """Breaks nothing: it delivers later."""
 
     def take(self, dispatch: Dispatch, deliverer: Deliverer) -> Receipt:
+        self.write(dispatch)
         self.queue.append(dispatch)
         return self.receipt(dispatch, ReceiptState.QUEUED)
+
+    def write(self, dispatch: Dispatch) -> None:
+        dispatch.bodies.in_all_types()
 
 
 class Storing(Sound):
@@ -79,6 +86,17 @@ class Disabled(Sound):
 
     def take(self, dispatch: Dispatch, deliverer: Deliverer) -> Receipt:
         return self.receipt(dispatch, ReceiptState.DISABLED)
+
+
+class Changing(Queueing):
+    """Changes what is delivered, on its way."""
+
+    def drain(self, deliverer: Deliverer) -> None:
+        for one in self.queue:
+            tally(deliverer.deliver_all(self.changed(one)))
+
+    def changed(self, dispatch: Dispatch) -> Dispatch:
+        return dispatch
 
 
 class NoDispatcher(Mutant):
@@ -151,7 +169,13 @@ class TellsNoOutcome(Sound):
 
 
 LOSING = frozenset(
-    {"test_keeps_troubles_apart", "test_keeps_what_the_disabled_miss", "test_has_each_of_many_delivered"}
+    {
+        "test_keeps_troubles_apart",
+        "test_keeps_what_the_disabled_miss",
+        "test_has_each_of_many_delivered",
+        "test_reaches_those_alone_whom_the_sender_may_reach",
+        "test_keeps_the_terms_of_the_event",
+    }
 )
 
 
@@ -165,7 +189,7 @@ class EndsBeforeItBegins(Sound):
 
 class LosesWhatItQueued(Queueing):
     breaks = "test_loses_nothing_that_it_took"
-    also = LOSING
+    also = LOSING | {"test_sends_what_waits_as_it_was"}
 
     def take(self, dispatch: Dispatch, deliverer: Deliverer) -> Receipt:
         return self.receipt(dispatch, ReceiptState.QUEUED)
@@ -173,10 +197,101 @@ class LosesWhatItQueued(Queueing):
 
 class StoresNothing(Storing):
     breaks = "test_loses_nothing_that_it_took"
-    also = LOSING
+    also = LOSING | {"test_sends_what_waits_as_it_was"}
 
     def take(self, dispatch: Dispatch, deliverer: Deliverer) -> Receipt:
         return self.receipt(dispatch, ReceiptState.STORED)
+
+
+class OtherBody(Changing):
+    breaks = "test_sends_the_message_as_it_is"
+    also = frozenset({"test_sends_what_waits_as_it_was"})
+
+    def changed(self, dispatch: Dispatch) -> Dispatch:
+        return evolve(dispatch, bodies=Bodies.written({"application/json": b"null"}))
+
+
+class OtherEvent(Changing):
+    breaks = "test_sends_the_message_as_it_is"
+    also = frozenset(
+        {"test_has_each_of_many_delivered", "test_reaches_those_alone_whom_the_sender_may_reach"}
+    )
+
+    def changed(self, dispatch: Dispatch) -> Dispatch:
+        return evolve(dispatch, message=evolve(dispatch.message, event="order.paid"))
+
+
+class OtherId(Changing):
+    """Gives another id each time, so that messages seem to be more than they are."""
+
+    breaks = "test_sends_the_message_as_it_is"
+    also = frozenset({"test_reaches_those_alone_whom_the_sender_may_reach"})
+
+    def changed(self, dispatch: Dispatch) -> Dispatch:
+        return evolve(dispatch, message=evolve(dispatch.message, id=uuid4()))
+
+
+class OtherTime(Changing):
+    breaks = "test_sends_the_message_as_it_is"
+
+    def changed(self, dispatch: Dispatch) -> Dispatch:
+        return evolve(dispatch, message=evolve(dispatch.message, created_at=datetime.now(UTC)))
+
+
+class ToAllTenants(Changing):
+    breaks = "test_reaches_those_alone_whom_the_sender_may_reach"
+
+    def changed(self, dispatch: Dispatch) -> Dispatch:
+        return evolve(dispatch, audience=evolve(dispatch.audience, broadcast=True))
+
+
+class ToNobodysAlone(Changing):
+    breaks = "test_reaches_those_alone_whom_the_sender_may_reach"
+
+    def changed(self, dispatch: Dispatch) -> Dispatch:
+        return evolve(dispatch, audience=evolve(dispatch.audience, sender=None))
+
+
+class NoBroadcast(Changing):
+    breaks = "test_reaches_those_alone_whom_the_sender_may_reach"
+
+    def changed(self, dispatch: Dispatch) -> Dispatch:
+        return evolve(dispatch, audience=evolve(dispatch.audience, broadcast=False))
+
+
+class HasItsOwnTime(Changing):
+    breaks = "test_keeps_the_terms_of_the_event"
+
+    def changed(self, dispatch: Dispatch) -> Dispatch:
+        return evolve(dispatch, terms=evolve(dispatch.terms, timeout=60.0))
+
+
+class NeverTriesAgain(Changing):
+    breaks = "test_keeps_the_terms_of_the_event"
+
+    def changed(self, dispatch: Dispatch) -> Dispatch:
+        return evolve(dispatch, terms=evolve(dispatch.terms, retry=RetryPolicy.never()))
+
+
+class HasItsOwnSchedule(Changing):
+    breaks = "test_keeps_the_terms_of_the_event"
+
+    def changed(self, dispatch: Dispatch) -> Dispatch:
+        return evolve(dispatch, terms=evolve(dispatch.terms, retry=RetryPolicy()))
+
+
+class AsksNoValidator(Changing):
+    breaks = "test_keeps_the_terms_of_the_event"
+
+    def changed(self, dispatch: Dispatch) -> Dispatch:
+        return evolve(dispatch, terms=evolve(dispatch.terms, recipient_validators=()))
+
+
+class WritesLater(Queueing):
+    breaks = "test_sends_what_waits_as_it_was"
+
+    def write(self, dispatch: Dispatch) -> None:
+        pass
 
 
 class NotSoDisabled(Sound):
@@ -204,6 +319,7 @@ class TellsWhatNeverWas(Disabled):
 
 class RaisesAProblem(Sound):
     breaks = "test_keeps_troubles_apart"
+    also = frozenset({"test_keeps_the_terms_of_the_event"})
 
     def take(self, dispatch: Dispatch, deliverer: Deliverer) -> Receipt:
         receipt = super().take(dispatch, deliverer)
@@ -214,6 +330,7 @@ class RaisesAProblem(Sound):
 
 class StopsAtAProblem(Sound):
     breaks = "test_keeps_troubles_apart"
+    also = frozenset({"test_keeps_the_terms_of_the_event"})
 
     def take(self, dispatch: Dispatch, deliverer: Deliverer) -> Receipt:
         tally(deliverer.skip([]))
@@ -304,10 +421,31 @@ class ErrorsOfAnother(Sound):
 
 class TakesItAllTheSame(Sound):
     breaks = "test_says_that_it_cannot_take_a_message"
-    also = frozenset({"test_gives_no_receipt_of_what_it_cannot_take"})
+    also = frozenset(
+        {"test_gives_no_receipt_of_what_it_cannot_take", "test_sends_nothing_of_what_it_cannot_take"}
+    )
 
     def dispatch(self, dispatch: Dispatch, deliverer: Deliverer) -> Receipt:
         return self.take(dispatch, deliverer)
+
+
+class RefusesAndSends(Sound):
+    breaks = "test_sends_nothing_of_what_it_cannot_take"
+
+    def dispatch(self, dispatch: Dispatch, deliverer: Deliverer) -> Receipt:
+        receipt = self.take(dispatch, deliverer)
+        if not self.able:
+            raise self.refusal(dispatch)
+        return receipt
+
+
+class RefusesAndKeeps(Sound):
+    breaks = "test_sends_nothing_of_what_it_cannot_take"
+
+    def dispatch(self, dispatch: Dispatch, deliverer: Deliverer) -> Receipt:
+        if not self.able:
+            tally(deliverer.keep(dispatch, "there is no way"))
+        return super().dispatch(dispatch, deliverer)
 
 
 class ReceiptsOfNothing(Many):
@@ -380,6 +518,7 @@ MUTANTS = [
     Queueing,
     Storing,
     Disabled,
+    Changing,
     NoDispatcher,
     Forgetful,
     InTwoLines,
@@ -393,6 +532,18 @@ MUTANTS = [
     EndsBeforeItBegins,
     LosesWhatItQueued,
     StoresNothing,
+    OtherBody,
+    OtherEvent,
+    OtherId,
+    OtherTime,
+    ToAllTenants,
+    ToNobodysAlone,
+    NoBroadcast,
+    HasItsOwnTime,
+    NeverTriesAgain,
+    HasItsOwnSchedule,
+    AsksNoValidator,
+    WritesLater,
     NotSoDisabled,
     KeepsItForLater,
     TellsWhatNeverWas,
@@ -409,6 +560,8 @@ MUTANTS = [
     OtherErrors,
     ErrorsOfAnother,
     TakesItAllTheSame,
+    RefusesAndSends,
+    RefusesAndKeeps,
     ReceiptsOfNothing,
     ErrorsWithThePayload,
     ErrorsThatDoNotPickle,

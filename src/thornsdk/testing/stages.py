@@ -95,6 +95,7 @@ class RecordingDispatcher(Dispatcher):
         """
         if self.room <= len(self.taken):
             raise DispatchError(self.name, "there is no room")
+        dispatch.bodies.in_all_types()  # The payload may change until they are asked for.
         self.taken.append(dispatch)
         return Receipt(
             message_id=dispatch.message.id,

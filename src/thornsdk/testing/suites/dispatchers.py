@@ -1,39 +1,31 @@
 """What every dispatcher promises."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, suppress
-from pathlib import Path
-
-import pytest
+from contextlib import suppress
 
 from thornsdk.dispatching import Dispatcher
 from thornsdk.errors import DispatchError, ThornError
 from thornsdk.model import DeliveryState, Receipt, ReceiptState
 from thornsdk.testing.behaviours import answers, closes
-from thornsdk.testing.endpoint import Endpoint
-from thornsdk.testing.reaching import reaching
+from thornsdk.testing.suites.dispatcher_arrivals import ArrivalPromises
 from thornsdk.testing.suites.promises import (
     check_pickles,
     check_stage,
     error_of,
     errors_of,
-    fixture_wanted,
     keeps,
-    not_tested,
     promise,
     side_by_side,
     within,
 )
 from thornsdk.testing.suites.sites import DELIVERING, Site, check_receipt
 from thornsdk.testing.values import EVENT
-from thornsdk.thorn import Thorn
 
 _HIDDEN = "4111-1111"
 _MANY = 5
 _THREADS = 4
 
 
-class DispatcherSuite:
+class DispatcherSuite(ArrivalPromises):
     """What every dispatcher promises; `dispatcher` is given by the class of tests that inherits it.
 
     The messages go over HTTP to subscribers on loopback.
@@ -48,42 +40,6 @@ class DispatcherSuite:
         ...     def dispatcher(self) -> Dispatcher:
         ...         return DefaultDispatcher()
     """
-
-    patience: float = 30.0
-    """How many seconds anything may take before it counts as hanging, which is far longer than it should."""
-
-    @pytest.fixture
-    def dispatcher(self) -> Dispatcher:
-        """The dispatcher under test, a new one for each test; the fixture closes it."""
-        fixture_wanted(self, "dispatcher")
-
-    @pytest.fixture
-    def unable(self) -> Dispatcher:
-        """A dispatcher of the same kind that can take no message, such as one whose broker is not there."""
-        not_tested(self, "no fixture `unable` gives a dispatcher that can take no message")
-
-    @pytest.fixture
-    def drain(self) -> Callable[[], None]:
-        """Makes the far side do what it was given, until nothing is left that is due; where there is one."""
-        return lambda: not_tested(self, "no fixture `drain` makes the far side deliver what is queued")
-
-    @pytest.fixture
-    def subscribers(self) -> Iterator[Sequence[Endpoint]]:
-        """Three subscribers that answer 200."""
-        with ExitStack() as stack:
-            yield [stack.enter_context(Endpoint()) for _ in range(3)]
-
-    @pytest.fixture
-    def thorn(self, subscribers: Sequence[Endpoint], tmp_path: Path) -> Iterator[Thorn]:
-        """The application that sends: it may reach the subscribers, and has a store that workers can open."""
-        with Thorn(store=f"sqlite:///{tmp_path}/thorn.db", **reaching(*subscribers)) as thorn:
-            thorn.event(EVENT)
-            yield thorn
-
-    @pytest.fixture
-    def site(self, thorn: Thorn, subscribers: Sequence[Endpoint], drain: Callable[[], None]) -> Site:
-        """All of that together."""
-        return Site(thorn, subscribers, drain)
 
     @promise
     def test_is_a_dispatcher(self, dispatcher: Dispatcher) -> None:
@@ -140,8 +96,7 @@ class DispatcherSuite:
         hanging_up.behave(closes)
         site.subscribe_to_what_nobody_writes(good)
         site.subscribe()
-        receipt = self._taken(dispatcher, site, *DELIVERING)
-        site.finish([receipt])
+        receipt = self._deliver(dispatcher, site, site.dispatch())
         keeps(
             len(good.seen) == 1, f"beside three bad ones, the good one got {len(good.seen)} requests, not 1"
         )
@@ -155,8 +110,7 @@ class DispatcherSuite:
         """What a disabled subscription misses is not sent, and is in the store, where it can be replayed."""
         disabled, *_ = site.subscribe()
         site.thorn.disable(disabled.id, "it is on holiday")
-        receipt = self._taken(dispatcher, site, *DELIVERING)
-        site.finish([receipt])
+        self._deliver(dispatcher, site, site.dispatch())
         keeps(not site.subscribers[0].seen, "it was sent all the same")
         kept = sum(one.skipped for one in site.thorn.deliveries(DeliveryState.CANCELLED))
         keeps(kept == 1, f"of 1 delivery that it missed, the store has {kept}")
@@ -218,6 +172,21 @@ class DispatcherSuite:
         keeps(not receipts, f"it gave {len(receipts)}")
 
     @promise
+    def test_sends_nothing_of_what_it_cannot_take(self, unable: Dispatcher, site: Site) -> None:
+        """A dispatcher that cannot take messages sends nothing of them, and leaves nothing in the store."""
+        site.subscribe()
+        dispatches = [site.dispatch(number) for number in range(_MANY)]
+        errors_of(
+            [
+                lambda: unable.dispatch(dispatches[0], site.deliverer),
+                lambda: list(unable.dispatch_many(dispatches, site.deliverer)),
+            ]
+        )
+        keeps(not site.came(), f"{site.came()} requests were made")
+        kept = len(list(site.thorn.deliveries()))
+        keeps(not kept, f"{kept} deliveries are in the store")
+
+    @promise
     def test_tells_no_secret(self, unable: Dispatcher, site: Site) -> None:
         """A dispatcher's error tells nothing of the payload."""
         for error in _errors(unable, site):
@@ -246,17 +215,6 @@ class DispatcherSuite:
                 dispatcher.dispatch(site.dispatch(), site.deliverer)
 
         within(self.patience, dispatch, "to dispatch")
-
-    def _taken(self, dispatcher: Dispatcher, site: Site, *states: ReceiptState) -> Receipt:
-        receipt = dispatcher.dispatch(site.dispatch(), site.deliverer)
-        self._check_states([receipt], *states)
-        return receipt
-
-    def _check_states(self, receipts: Sequence[Receipt], *states: ReceiptState) -> None:
-        """Skips the promise where it is about messages of which something else becomes."""
-        for one in receipts:
-            if one.state not in states:
-                not_tested(self, f"the state of what it takes is {one.state}")
 
 
 def _errors(unable: Dispatcher, site: Site) -> list[Exception]:

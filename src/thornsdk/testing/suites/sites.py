@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from attrs import evolve, frozen
 
 from thornsdk.dispatching import Bodies, Deliverer, Dispatch, Dispatcher
-from thornsdk.model import Audience, Receipt, ReceiptState, Subscription
+from thornsdk.model import Audience, Message, Receipt, ReceiptState, Subscription
 from thornsdk.stages import utc_now
 from thornsdk.testing.endpoint import Endpoint
 from thornsdk.testing.suites.promises import broken, keeps
@@ -35,22 +35,44 @@ class Site:
         """What a dispatcher is given beside a message."""
         return self.thorn.deliverer
 
-    def subscribe(self) -> list[Subscription]:
-        """Subscribes each subscriber."""
-        return [self.thorn.subscribe(EVENT, one.url) for one in self.subscribers]
+    def subscribe(
+        self, event: str = EVENT, owners: Sequence[str | None] = (None, None, None)
+    ) -> list[Subscription]:
+        """Subscribes each subscriber.
+
+        Args:
+            event: To which event.
+            owners: The tenant that each subscription belongs to.
+        """
+        each = zip(self.subscribers, owners, strict=True)
+        return [self.thorn.subscribe(event, one.url, owner=owner) for one, owner in each]
+
+    def subscribe_in_each_type(self) -> Endpoint:
+        """Subscribes one subscriber once for each content type."""
+        for content_type in self.thorn.pipeline.by_content_type:
+            self.thorn.subscribe(EVENT, self.subscribers[0].url, content_type=content_type)
+        return self.subscribers[0]
 
     def subscribe_to_what_nobody_writes(self, endpoint: Endpoint) -> None:
         """Subscribes an endpoint to a content type for which there is no serializer any more."""
         self.deliverer.store.put([make_subscription(endpoint.url, content_type="text/x-unknown")])
 
-    def dispatch(self, payload: object = 42) -> Dispatch:
-        """Makes a message on its way, as `send` does."""
-        message = evolve(make_message(payload), created_at=utc_now())
+    def bodies(self, message: Message[object]) -> Bodies:
+        """Gives the bodies of a message, none of which is written."""
+        return Bodies(self.thorn.pipeline.by_content_type, message)
+
+    def dispatch(
+        self, payload: object = 42, *, event: str = EVENT, sender: str | None = None, broadcast: bool = False
+    ) -> Dispatch:
+        """Makes a message on its way, as `send` does: its body is written in the first content type."""
+        message = evolve(make_message(payload, event=event, sender=sender), created_at=utc_now())
+        bodies = self.bodies(message)
+        bodies.in_type(self.thorn.pipeline.serializers[0].content_type)
         return Dispatch(
             message=message,
-            audience=Audience(event=EVENT),
-            bodies=Bodies(self.thorn.pipeline.by_content_type, message),
-            terms=self.deliverer.terms(EVENT),
+            audience=Audience(event=event, sender=sender, broadcast=broadcast),
+            bodies=bodies,
+            terms=self.deliverer.terms(event),
         )
 
     def finish(self, receipts: Sequence[Receipt]) -> None:

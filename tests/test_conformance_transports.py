@@ -51,6 +51,7 @@ class Loft:
     nobody = "pigeon://nobody.example/"
     silent = "pigeon://silent.example/"
     breaking = "pigeon://breaking.example/"
+    dripping = "pigeon://dripping.example/"
 
     def __init__(self) -> None:
         self.transport = RecordingTransport(self.answer, schemes=["pigeon"])
@@ -58,15 +59,14 @@ class Loft:
     def answer(self, request: Request) -> Response:
         if request.url.host == "nobody.example":
             raise TransportError(Reason.CONNECTION_REFUSED, "nobody.example refuses connections")
-        if request.url.host == "silent.example":
-            raise TransportError(Reason.TIMEOUT, "silent.example did not answer in time")
+        if request.url.host in {"silent.example", "dripping.example"}:
+            raise TransportError(Reason.TIMEOUT, f"{request.url.host} did not answer in time")
         if request.url.host == "breaking.example":
             raise TransportError(Reason.CONNECTION_LOST, "breaking.example has hung up")
         return Response(status=200)
 
     def arrived(self) -> Sequence[Arrived]:
-        there = {"loft.example", "breaking.example"}
-        came = [one for one in self.transport.requests if one.url.host in there]
+        came = (one for one in self.transport.requests if one.url.host != "nobody.example")
         return [Arrived(body=one.body, headers=one.headers) for one in came]
 
 
@@ -87,6 +87,7 @@ class Subjects:
     """A subject of a stream, and servers that are not there, or say nothing."""
 
     breaking = None
+    dripping = None
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
@@ -119,6 +120,7 @@ class Consumer:
     """A queue with a consumer that keeps what it takes, and brokers that are not there, or say nothing."""
 
     breaking = None
+    dripping = None
 
     def __init__(self, queues: Queues) -> None:
         self._queues = queues

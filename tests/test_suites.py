@@ -129,6 +129,7 @@ def test_what_cannot_be_had_of_a_transport_is_skipped_with_words(told_of_least: 
         "test_gives_a_failure_as_a_result": "its far side has no `nobody`",
         "test_says_that_nobody_is_there": "its far side has no `nobody`",
         "test_keeps_the_deadline": "its far side has no `silent`",
+        "test_keeps_the_deadline_while_it_reads": "its far side has no `dripping`",
         "test_sends_nothing_again_by_itself": "its far side has no `breaking`",
         "test_serves_on_after_a_failure": no_error,
         "test_sends_nothing_to_a_forbidden_address": "it sends only where the operator has said",

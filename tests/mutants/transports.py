@@ -31,6 +31,7 @@ class Loft:
     nobody = "pigeon://nobody.example/"
     silent = "pigeon://silent.example/"
     breaking = "pigeon://breaking.example/"
+    dripping = "pigeon://dripping.example/"
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / "arrived"
@@ -72,6 +73,8 @@ class Sound(Mutant, Transport):
         self.fly(request)
         if request.url.host == "breaking.example":
             self.lost(request)
+        if request.url.host == "dripping.example":
+            self.not_answered_to_the_end(request)
         return Response(status=200)
 
     def forbidden(self, request: Request) -> str | None:
@@ -85,6 +88,9 @@ class Sound(Mutant, Transport):
 
     def lost(self, request: Request) -> None:
         raise TransportError(Reason.CONNECTION_LOST, "a hawk took the pigeon")
+
+    def not_answered_to_the_end(self, request: Request) -> None:
+        raise TransportError(Reason.TIMEOUT, "not all pigeons came back in time")
 
     def fly(self, request: Request) -> None:
         self.loft.arrive(request, request.body)
@@ -393,6 +399,31 @@ class LostInTime(Sound):
         raise TransportError(Reason.CONNECTION_LOST, "no pigeon came back")
 
 
+class SendsAgainInTime(Sound):
+    breaks = "test_keeps_the_deadline"
+
+    def not_answered(self, request: Request) -> None:
+        self.fly(request)
+        self.fly(request)
+        super().not_answered(request)
+
+
+class WaitsForEachByte(Sound):
+    """Has a time limit for each byte, and none for them all."""
+
+    breaks = "test_keeps_the_deadline_while_it_reads"
+
+    def not_answered_to_the_end(self, request: Request) -> None:
+        time.sleep(2 * PATIENCE)
+
+
+class IsContentWithTheBeginning(Sound):
+    breaks = "test_keeps_the_deadline_while_it_reads"
+
+    def not_answered_to_the_end(self, request: Request) -> None:
+        pass
+
+
 class SendsAgainWhatWasLost(Sound):
     breaks = "test_sends_nothing_again_by_itself"
 
@@ -698,6 +729,9 @@ MUTANTS = [
     WaitsForEver,
     HasItsOwnTime,
     LostInTime,
+    SendsAgainInTime,
+    WaitsForEachByte,
+    IsContentWithTheBeginning,
     SendsAgainWhatWasLost,
     SaysThatNothingWasSent,
     BrokenByAFailure,

@@ -102,6 +102,7 @@ class Loft:
     nobody = "pigeon://nobody.example/"
     silent = None
     breaking = None
+    dripping = None
 
     def arrived(self) -> list[Arrived]:
         return [Arrived(body=b"{}"), Arrived(body=b"", headers=())]

@@ -9,13 +9,15 @@ from typing import Final, Protocol, Self
 
 from attrs import field, frozen
 
-from thornsdk.testing.behaviours import answers, closes, never_answers
+from thornsdk.testing.behaviours import answers, closes, drips, never_answers
 from thornsdk.testing.endpoint import Endpoint, Handler, Seen
 from thornsdk.typing import Headers
 
 _SILENT = "/silent"
 _BREAKING = "/breaking"
-_BEHAVIOURS: Final = {_SILENT: never_answers, _BREAKING: closes}
+_DRIPPING = "/dripping"
+_DRIPS: Final = drips(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n", b"x", every=0.05)
+_BEHAVIOURS: Final = {_SILENT: never_answers, _BREAKING: closes, _DRIPPING: _DRIPS}
 _TAKES: Final = answers(200, b"ok")
 
 
@@ -58,8 +60,13 @@ class FarSide(Protocol):
         """A URL where requests are taken, and the connection is then closed without an answer."""
         ...
 
+    @property
+    def dripping(self) -> str | None:
+        """A URL where requests are taken, and answered byte by byte, over more than a second."""
+        ...
+
     def arrived(self) -> Sequence[Arrived]:
-        """Gives what has arrived at `url` and at `breaking` since the test began, in its order."""
+        """Gives what was taken since the test began, answered or not, in its order."""
         ...
 
 
@@ -107,10 +114,14 @@ class HttpFarSide:
         """Where it reads the request, and hangs up."""
         return f"{self._endpoint.origin}{_BREAKING}"
 
+    @property
+    def dripping(self) -> str:
+        """Where it answers 200, with a body that comes byte by byte and does not end."""
+        return f"{self._endpoint.origin}{_DRIPPING}"
+
     def arrived(self) -> Sequence[Arrived]:
-        """Gives what was answered with 200, and what it hung up on."""
-        seen = list(self._endpoint.seen)
-        return [Arrived(body=one.body, headers=one.headers) for one in seen if _path(one) != _SILENT]
+        """Gives what came, whatever became of it."""
+        return [Arrived(body=one.body, headers=one.headers) for one in list(self._endpoint.seen)]
 
     def __enter__(self) -> Self:
         self._stack.enter_context(self._closed).bind(("127.0.0.1", 0))
@@ -124,9 +135,5 @@ class HttpFarSide:
 
 
 def _behave(handler: Handler, seen: Seen) -> None:
-    behave = _BEHAVIOURS.get(_path(seen), _TAKES)
+    behave = _BEHAVIOURS.get(seen.path.partition("?")[0], _TAKES)
     behave(handler, seen)
-
-
-def _path(seen: Seen) -> str:
-    return seen.path.partition("?")[0]

@@ -46,15 +46,24 @@ class TroublePromises(TransportTests):
 
     @promise
     def test_keeps_the_deadline(self, transport: Transport, far_side: FarSide) -> None:
-        """Where nothing is answered, a transport raises a TransportError at the deadline: a timeout."""
+        """Where nothing is answered, a transport raises a TransportError at the deadline: a timeout.
+
+        It has sent once at most: another try is another attempt.
+        """
         if far_side.silent is None:
             not_tested(self, "its far side has no `silent`")
-        begin = time.monotonic()
-        error = self._error(transport, self._request(far_side.silent, timeout=BRIEFLY))
-        took = time.monotonic() - begin
-        keeps(error.reason is Reason.TIMEOUT, f"its reason is {error.reason}")
-        in_time = took <= BRIEFLY + self.lateness
-        keeps(in_time, f"the deadline was {BRIEFLY:g} seconds, and it took {took:.1f}")
+        self._check_deadline(transport, far_side.silent)
+        _check_sent_once(far_side)
+
+    @promise
+    def test_keeps_the_deadline_while_it_reads(self, transport: Transport, far_side: FarSide) -> None:
+        """Where an answer comes byte by byte, a transport raises a TransportError at the deadline: a timeout.
+
+        The deadline is that of the whole attempt: what comes now and then does not put it off.
+        """
+        if far_side.dripping is None:
+            not_tested(self, "its far side has no `dripping`")
+        self._check_deadline(transport, far_side.dripping)
 
     @promise
     def test_sends_nothing_again_by_itself(self, transport: Transport, far_side: FarSide) -> None:
@@ -69,9 +78,7 @@ class TroublePromises(TransportTests):
         for body in (b"kept open", b"opened anew"):
             error = self._error(transport, self._request(far_side.breaking, body, timeout=BRIEFLY))
             keeps(error.reason in _LOST, f"its reason is {error.reason}")
-        times = Counter(one.body.decode(errors="replace") for one in far_side.arrived())
-        often = {body: count for body, count in times.items() if count > 1}
-        keeps(not often, f"some arrived more than once: {often}")
+        _check_sent_once(far_side)
 
     @promise
     def test_serves_on_after_a_failure(self, transport: Transport, far_side: FarSide) -> None:
@@ -92,6 +99,14 @@ class TroublePromises(TransportTests):
         for url in filter(None, (far_side.url, by_name, far_side.nobody)):
             unresolved = (Reason.NAME_NOT_RESOLVED,) if url == by_name else ()
             self._check_forbidden(transport, far_side, url, *unresolved)
+
+    def _check_deadline(self, transport: Transport, url: str) -> None:
+        begin = time.monotonic()
+        error = self._error(transport, self._request(url, timeout=BRIEFLY))
+        took = time.monotonic() - begin
+        keeps(error.reason is Reason.TIMEOUT, f"its reason is {error.reason}")
+        in_time = took <= BRIEFLY + self.lateness
+        keeps(in_time, f"the deadline was {BRIEFLY:g} seconds, and it took {took:.1f}")
 
     def _check_forbidden(self, transport: Transport, far_side: FarSide, url: str, *or_else: Reason) -> None:
         error = self._error(transport, self._request(url, guard=forbids_all))
@@ -121,6 +136,12 @@ class TroublePromises(TransportTests):
         """A transport's error pickles, so that it can cross processes."""
         for error in self._errors(transport, far_side):
             check_pickles(error)
+
+
+def _check_sent_once(far_side: FarSide) -> None:
+    times = Counter(one.body.decode(errors="replace") for one in far_side.arrived())
+    often = {body: count for body, count in times.items() if count > 1}
+    keeps(not often, f"some arrived more than once: {often}")
 
 
 def _by_name(url: str) -> str | None:

@@ -2,7 +2,7 @@
 
 import socket
 import ssl
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 
 import pytest
@@ -13,34 +13,38 @@ from support.queues import Queues
 from thornsdk import Reason, Request, Response, Transport
 from thornsdk.errors import TransportError
 from thornsdk.testing import RecordingTransport
-from thornsdk.testing.suites import Arrived, FarSide, HttpFarSide, TransportSuite
+from thornsdk.testing.suites import Arrived, FarSide, HttpFarSide, HttpTransportSuite, TransportSuite
 from thornsdk_plugins.nats import NatsTransport
 from thornsdk_plugins.queue import QueueTransport
 
 
-class TestHttp(TransportSuite):
+class TestHttp(HttpTransportSuite):
     """Over HTTP, with each of the HTTP transports."""
 
     @pytest.fixture
-    def far_side(self) -> Iterator[FarSide]:
+    def trusting(self, open_transport: OpenTransport) -> Callable[[str], Transport]:
+        return lambda file: open_transport(ca_bundle=file)
+
+    @pytest.fixture
+    def far_side(self) -> Iterator[HttpFarSide]:
         with HttpFarSide() as far_side:
             yield far_side
 
     @pytest.fixture
-    def transport(self, far_side: FarSide, open_transport: OpenTransport) -> Transport:
+    def transport(self, far_side: HttpFarSide, open_transport: OpenTransport) -> Transport:
         return open_transport()
 
 
-class TestHttps(TransportSuite):
+class TestHttps(TestHttp):
     """Over TLS, with each of the HTTP transports."""
 
     @pytest.fixture
-    def far_side(self, tls: ssl.SSLContext) -> Iterator[FarSide]:
+    def far_side(self, tls: ssl.SSLContext) -> Iterator[HttpFarSide]:
         with HttpFarSide(tls) as far_side:
             yield far_side
 
     @pytest.fixture
-    def transport(self, far_side: FarSide, open_transport: OpenTransport, ca_bundle: str) -> Transport:
+    def transport(self, far_side: HttpFarSide, open_transport: OpenTransport, ca_bundle: str) -> Transport:
         return open_transport(ca_bundle=ca_bundle)
 
 

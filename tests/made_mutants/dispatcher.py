@@ -41,6 +41,39 @@ MUTANTS = (
         },
     ),
     Mutant(
+        "another payload",
+        breaks="test_sends_the_message_as_it_is",
+        seen="""b'{"id":42}' arrived as b'null'""",
+        changes={
+            ENDED: 'bodies = Bodies.written({"application/json": b"null"})\n'
+            "        outcomes = tally(deliverer.deliver_all(evolve(dispatch, bodies=bodies)))\n"
+            "        return self._receipt(dispatch, ReceiptState.ENDED, outcomes)"
+        },
+        imports="from attrs import evolve\nfrom thornsdk import Bodies",
+    ),
+    Mutant(
+        "a sender that is lost",
+        breaks="test_reaches_those_alone_whom_the_sender_may_reach",
+        seen="of the tenant acme, nobody, acme and other have [1, 0, 0] messages, not [1, 1, 0]",
+        changes={
+            ENDED: "audience = evolve(dispatch.audience, sender=None)\n"
+            "        outcomes = tally(deliverer.deliver_all(evolve(dispatch, audience=audience)))\n"
+            "        return self._receipt(dispatch, ReceiptState.ENDED, outcomes)"
+        },
+        imports="from attrs import evolve",
+    ),
+    Mutant(
+        "a time limit of its own",
+        breaks="test_keeps_the_terms_of_the_event",
+        seen="the time limit is 0.05, and the reason is accepted",
+        changes={
+            ENDED: "terms = evolve(dispatch.terms, timeout=60.0)\n"
+            "        outcomes = tally(deliverer.deliver_all(evolve(dispatch, terms=terms)))\n"
+            "        return self._receipt(dispatch, ReceiptState.ENDED, outcomes)"
+        },
+        imports="from attrs import evolve",
+    ),
+    Mutant(
         "deliveries of which it says that there are none",
         breaks="test_sends_nothing_where_it_says_so",
         seen="3 requests were made",

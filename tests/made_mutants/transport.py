@@ -183,6 +183,15 @@ MUTANTS = (
         changes={"raise TransportError(Reason.TIMEOUT,": "raise TransportError(Reason.CONNECTION_LOST,"},
     ),
     Mutant(
+        "a deadline that begins anew with each byte",
+        breaks="test_keeps_the_deadline_while_it_reads",
+        seen="it gave an answer from pigeon://127.0.0.1:",
+        changes={
+            "        connection.settimeout(deadline.left())\n"
+            "        more =": "        connection.settimeout(0.5)\n        more ="
+        },
+    ),
+    Mutant(
         "a request that is sent again",
         breaks="test_sends_nothing_again_by_itself",
         seen="some arrived more than once: {'kept open': 2",

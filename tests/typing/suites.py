@@ -25,6 +25,7 @@ from thornsdk.testing.suites import (
     DispatcherSuite,
     FarSide,
     HttpFarSide,
+    HttpTransportSuite,
     ObserverSuite,
     SerializerSuite,
     SignerSuite,
@@ -93,6 +94,24 @@ class TestTransport(TransportSuite):
     def transport(self, far_side: FarSide) -> Iterator[Transport]:
         with closing(PooledTransport()) as transport:
             yield transport
+
+
+class TestHttpTransport(HttpTransportSuite):
+    longest_answer = 64 * 1024
+
+    @pytest.fixture
+    def far_side(self) -> Iterator[HttpFarSide]:
+        with HttpFarSide() as far_side:
+            yield far_side
+
+    @pytest.fixture
+    def transport(self, far_side: HttpFarSide) -> Iterator[Transport]:
+        with closing(PooledTransport()) as transport:
+            yield transport
+
+    @pytest.fixture
+    def trusting(self) -> Callable[[str], Transport]:
+        return lambda file: PooledTransport(ca_bundle=file)
 
 
 class Loft:

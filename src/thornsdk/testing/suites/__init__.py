@@ -14,6 +14,7 @@ pytest, which ``thornsdk[testing]`` brings, and nothing else.
 
 from thornsdk.testing.suites.dispatchers import DispatcherSuite
 from thornsdk.testing.suites.far_sides import Arrived, FarSide, HttpFarSide
+from thornsdk.testing.suites.http_transports import HttpTransportSuite
 from thornsdk.testing.suites.observers import ObserverSuite
 from thornsdk.testing.suites.promises import BrokenPromise
 from thornsdk.testing.suites.serializers import SerializerSuite
@@ -27,6 +28,7 @@ __all__ = [
     "DispatcherSuite",
     "FarSide",
     "HttpFarSide",
+    "HttpTransportSuite",
     "ObserverSuite",
     "SerializerSuite",
     "SignerSuite",

@@ -89,7 +89,8 @@ class HttpFarSide:
     """
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
-        self._endpoint = Endpoint(_behave, tls)
+        self.endpoint: Endpoint = Endpoint(_behave, tls)
+        """What serves; a test may tell it to behave in another way, at all URLs."""
         self._scheme = "http" if tls is None else "https"
         self._closed = socket.socket()
         self._stack = ExitStack()
@@ -97,7 +98,7 @@ class HttpFarSide:
     @property
     def url(self) -> str:
         """Where it answers 200."""
-        return self._endpoint.url
+        return self.endpoint.url
 
     @property
     def nobody(self) -> str:
@@ -107,25 +108,25 @@ class HttpFarSide:
     @property
     def silent(self) -> str:
         """Where it waits until the sender gives up."""
-        return f"{self._endpoint.origin}{_SILENT}"
+        return f"{self.endpoint.origin}{_SILENT}"
 
     @property
     def breaking(self) -> str:
         """Where it reads the request, and hangs up."""
-        return f"{self._endpoint.origin}{_BREAKING}"
+        return f"{self.endpoint.origin}{_BREAKING}"
 
     @property
     def dripping(self) -> str:
         """Where it answers 200, with a body that comes byte by byte and does not end."""
-        return f"{self._endpoint.origin}{_DRIPPING}"
+        return f"{self.endpoint.origin}{_DRIPPING}"
 
     def arrived(self) -> Sequence[Arrived]:
         """Gives what came, whatever became of it."""
-        return [Arrived(body=one.body, headers=one.headers) for one in list(self._endpoint.seen)]
+        return [Arrived(body=one.body, headers=one.headers) for one in list(self.endpoint.seen)]
 
     def __enter__(self) -> Self:
         self._stack.enter_context(self._closed).bind(("127.0.0.1", 0))
-        self._stack.enter_context(self._endpoint)
+        self._stack.enter_context(self.endpoint)
         return self
 
     def __exit__(

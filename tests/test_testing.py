@@ -158,6 +158,18 @@ def test_an_authority_can_be_written_down(tmp_path: Path) -> None:
     assert Path(path).read_text().startswith("-----BEGIN CERTIFICATE-----")
 
 
+def test_an_endpoint_reads_a_body_that_comes_in_chunks(endpoint: Endpoint) -> None:
+    head = b"POST / HTTP/1.1\r\nTransfer-Encoding: Chunked\r\n\r\n"
+    chunks = b'3;last=no\r\n{"i\r\n5\r\nd":1}\r\n0\r\nTrailer: 1\r\n\r\n'
+    with socket.create_connection((endpoint.host, endpoint.port)) as sock, sock.makefile("rb") as came:
+        sock.sendall(2 * (head + chunks))
+        while came.readline() != b"\r\n":
+            pass
+        assert came.read(2) == b"ok"
+        assert came.readline() == b"HTTP/1.1 200 OK\r\n"
+    assert [one.body for one in endpoint.seen] == [b'{"id":1}', b'{"id":1}']
+
+
 # Time and names
 
 

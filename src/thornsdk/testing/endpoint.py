@@ -127,10 +127,21 @@ class _Connection(BaseHTTPRequestHandler):
             self.request.close()
 
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
-        seen = Seen(self.path, tuple(self.headers.items()), body, self._number)
+        seen = Seen(self.path, tuple(self.headers.items()), self._body(), self._number)
         self.server.seen.append(seen)
         self.server.behave(Handler(self), seen)
+
+    def _body(self) -> bytes:
+        if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length", "0")))
+        chunks: list[bytes] = []
+        # RFC 9112, section 7.1: a size in hex, with extensions perhaps, and a line end behind each chunk.
+        while size := int(self.rfile.readline().partition(b";")[0], 16):
+            chunks.append(self.rfile.read(size))
+            self.rfile.readline()
+        while self.rfile.readline().strip():
+            pass  # Trailer fields, up to an empty line.
+        return b"".join(chunks)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name in http.server
         """Says nothing."""

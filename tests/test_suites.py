@@ -64,6 +64,13 @@ def test_a_mutant_is_found_by_the_promise_that_it_breaks(
         assert f"broken promise: {told_by(getattr(suite, test))}: " in text
 
 
+@LONG
+def test_a_log_that_tells_a_secret_is_named(told_by_suite: Callable[[type], Mapping[str, Told]]) -> None:
+    suite = suites.TransportSuite
+    found = failures(told_by_suite(suite), KINDS[suite], mutants.transports.LogsTheBody)
+    assert "the logger 'pigeon' says: lost on the way" in found["test_tells_no_secret"]
+
+
 @pytest.mark.parametrize("suite", KINDS)
 def test_every_promise_has_a_mutant_that_breaks_it(suite: type) -> None:
     assert {mutant.breaks for mutant in KINDS[suite].MUTANTS} - {""} == set(promises(suite))

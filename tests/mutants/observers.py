@@ -1,12 +1,16 @@
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
+from http.client import HTTPSConnection
 
 import pytest
 
 from mutants import EVERYTHING, Mutant
 from thornsdk import DeliveryRecord, Observer, SubscriptionNotice
+from thornsdk.testing import Authority, Endpoint
 from thornsdk.testing.suites import ObserverSuite
 
 
@@ -99,6 +103,49 @@ class ReportingOverAConnection(Sound):
         self.far.close()
 
 
+class ReportingOverTls(Sound):
+    """Has connected before, and shaken hands; it tells of many at once."""
+
+    breaks = "test_sends_nothing"
+    waiting = 0
+
+    def __init__(self) -> None:
+        self.far = Endpoint(tls=Authority().context("127.0.0.1"))
+        self.far.__enter__()
+        self.near = HTTPSConnection(self.far.host, self.far.port, context=ssl._create_unverified_context())
+        self.near.connect()
+        self.lock = threading.Lock()
+
+    def observe(self, record: DeliveryRecord) -> None:
+        with self.lock:
+            self.waiting += 1
+            if self.waiting % 50 == 0:
+                self.near.request("POST", "/", b"delivered:50|c")
+                self.near.getresponse().read()
+
+    def close(self) -> None:
+        self.near.close()
+        self.far.__exit__()
+
+
+class Fetching(Sound):
+    """Looks whether there is anything new."""
+
+    breaks = "test_sends_nothing"
+
+    def __init__(self) -> None:
+        self.near = socket.socket(type=socket.SOCK_DGRAM)
+        self.near.bind(("127.0.0.1", 0))
+        self.near.setblocking(False)
+
+    def observe(self, record: DeliveryRecord) -> None:
+        with suppress(BlockingIOError):
+            self.near.recv(1)
+
+    def close(self) -> None:
+        self.near.close()
+
+
 class ReportingSomeAtOnce(Sound):
     breaks = "test_sends_nothing"
     waiting = 0
@@ -159,6 +206,8 @@ MUTANTS = [
     Slow,
     Reporting,
     ReportingOverAConnection,
+    ReportingOverTls,
+    Fetching,
     ReportingSomeAtOnce,
     LookingUpANameInTheOldWay,
     WakingAThread,

@@ -120,7 +120,9 @@ class _Connection(BaseHTTPRequestHandler):
         self._number = self.server.count_connection()
 
     def finish(self) -> None:
-        super().finish()
+        with suppress(OSError):  # Who has hung up takes the rest of an answer no more.
+            super().finish()
+        self.rfile.close()
         self.server.open.discard(self.request)
         if self.server.tls is not None:
             # The server closes the socket that it accepted; the one around it is ours to close.

@@ -1,8 +1,10 @@
 """What every observer promises."""
 
 import socket
+import ssl
 import threading
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -24,6 +26,9 @@ from thornsdk.testing.values import make_record
 _THREADS = 8
 _MANY = 100
 _SENDING = ("connect", "connect_ex", "send", "sendall", "sendto", "sendmsg")
+_RECEIVING = ("recv", "recv_into", "recvfrom", "recvfrom_into", "recvmsg", "recvmsg_into")
+# Over TLS, what is sent and received passes the methods of sockets by.
+_OVER_TLS = ("send", "sendall", "write", "recv", "recv_into", "read")
 _LOOKING_UP = ("getaddrinfo", "gethostbyname", "gethostbyname_ex", "gethostbyaddr", "getnameinfo")
 
 
@@ -41,7 +46,7 @@ class ObserverSuite:
         ...         return RecordingObserver()
     """
 
-    patience: float = 10.0
+    patience: float = 2.0
     """How many seconds it may take for a hundred records, which is far longer than it should."""
 
     @pytest.fixture
@@ -118,9 +123,14 @@ class ObserverSuite:
         """What the thread of the test has asked of the network."""
         asked: list[str] = []
         thread = threading.get_ident()
-        asking: list[tuple[object, str]] = [(socket.socket, one) for one in _SENDING]
-        for owner, name in [*asking, *((socket, one) for one in _LOOKING_UP)]:
-            monkeypatch.setattr(owner, name, _noted(getattr(owner, name), name, asked, thread))
+        asking: dict[object, tuple[str, ...]] = {
+            socket: _LOOKING_UP,
+            socket.socket: (*_SENDING, *_RECEIVING),
+            ssl.SSLSocket: _OVER_TLS,
+        }
+        for owner, names in asking.items():
+            for name in filter(partial(hasattr, owner), names):  # Not every system has all of them.
+                monkeypatch.setattr(owner, name, _noted(getattr(owner, name), name, asked, thread))
         return asked
 
 

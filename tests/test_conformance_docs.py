@@ -28,6 +28,7 @@ class Tube:
     """A tube of a beanstalkd, and two places where there is none."""
 
     breaking = None
+    refusing = None
     dripping = None
 
     def __init__(self, beanstalkd: Beanstalkd, nobody: socket.socket, silent: socket.socket) -> None:

@@ -55,6 +55,7 @@ class Loft:
     nobody = "pigeon://nobody.example/"
     silent = "pigeon://silent.example/"
     breaking = "pigeon://breaking.example/"
+    refusing = "pigeon://refusing.example/"
     dripping = "pigeon://dripping.example/"
 
     def __init__(self) -> None:
@@ -67,6 +68,8 @@ class Loft:
             raise TransportError(Reason.TIMEOUT, f"{request.url.host} did not answer in time")
         if request.url.host == "breaking.example":
             raise TransportError(Reason.CONNECTION_LOST, "breaking.example has hung up")
+        if request.url.host == "refusing.example":
+            return Response(status=503)
         return Response(status=200)
 
     def arrived(self) -> Sequence[Arrived]:
@@ -96,6 +99,7 @@ class Subjects:
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
         self.url = stream.to()
+        self.refusing = f"nats://events/no-stream-{stream.word}"
         self.nobody = stream.to(server="nobody")
         self.silent = stream.to(server="silent")
 
@@ -130,6 +134,8 @@ class Consumer:
         self._queues = queues
         self._taken: list[Arrived] = []
         self.url = f"{queues.scheme}://events/orders"
+        # What is pushed to a list of Redis makes the list.
+        self.refusing = "amqp://events/nowhere" if queues.scheme == "amqp" else None
         self.nobody = f"{queues.scheme}://nobody/orders"
         self.silent = f"{queues.scheme}://silent/orders"
 

@@ -142,6 +142,7 @@ def test_what_cannot_be_had_of_a_transport_is_skipped_with_words(told_of_least: 
         "test_keeps_the_deadline": "its far side has no `silent`",
         "test_keeps_the_deadline_while_it_reads": "its far side has no `dripping`",
         "test_sends_nothing_again_by_itself": "its far side has no `breaking`",
+        "test_tells_a_refusal": "its far side has no `refusing`",
         "test_serves_on_after_a_failure": no_error,
         "test_sends_nothing_to_a_forbidden_address": "it sends only where the operator has said",
         "test_raises_errors_that_pickle": no_error,

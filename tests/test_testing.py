@@ -5,6 +5,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
+from http.client import HTTPConnection
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -168,6 +169,15 @@ def test_an_endpoint_reads_a_body_that_comes_in_chunks(endpoint: Endpoint) -> No
         assert came.read(2) == b"ok"
         assert came.readline() == b"HTTP/1.1 200 OK\r\n"
     assert [one.body for one in endpoint.seen] == [b'{"id":1}', b'{"id":1}']
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])
+def test_an_endpoint_takes_bodies_by_any_method_that_sends_one(endpoint: Endpoint, method: str) -> None:
+    connection = HTTPConnection(endpoint.host, endpoint.port)
+    connection.request(method, "/", b"{}")
+    assert connection.getresponse().status == 200
+    connection.close()
+    assert [one.body for one in endpoint.seen] == [b"{}"]
 
 
 # Time and names

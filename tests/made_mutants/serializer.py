@@ -55,7 +55,7 @@ MUTANTS = (
     Mutant(
         "a payload that is left out",
         breaks="test_writes_different_payloads_differently",
-        seen="3 payloads became 1 bodies",
+        seen="4 payloads became 1 bodies",
         changes={f"            self.under: {PLAIN},\n": ""},
     ),
     Mutant(

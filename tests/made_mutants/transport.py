@@ -67,6 +67,12 @@ MUTANTS = (
         seen="the status is b'200', which is no int",
         changes={"return int(answer[1])": "return answer[1]"},
     ),
+    Mutant(
+        "an answer that nobody reads",
+        breaks="test_tells_a_refusal",
+        seen="of one that was refused, it gave Response(status=200",
+        changes={"return int(answer[1])": "return 200"},
+    ),
     # Many requests
     Mutant(
         "requests that are copied",

@@ -84,6 +84,7 @@ class FarLoft(transports.Loft):
     nobody = None  # type: ignore[assignment]  # a far side may have none
     silent = None  # type: ignore[assignment]
     breaking = None  # type: ignore[assignment]
+    refusing = None  # type: ignore[assignment]
     dripping = None  # type: ignore[assignment]
 
     def arrived(self) -> Sequence[Arrived]:

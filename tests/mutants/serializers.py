@@ -73,6 +73,26 @@ class NeverTheSame(Sound):
         return super().serialize(message) + b" " * self.times
 
 
+class WithTheDate(Sound):
+    breaks = "test_writes_a_message_alike_each_time"
+
+    def serialize(self, message: Message[object]) -> bytes:
+        return super().serialize(message) + b" " * (int(time.time()) // 86_400 % 1000)
+
+
+class JsonAlone(Sound):
+    """Writes what `json` knows, and nothing that an application declares."""
+
+    breaks = "test_gives_bytes"
+    also = EVERYTHING
+
+    def serialize(self, message: Message[object]) -> bytes:
+        try:
+            return json.dumps(message.payload).encode()
+        except TypeError as exc:
+            raise SerializationError("$", "it is no JSON") from exc
+
+
 class AlwaysTheSame(Sound):
     breaks = "test_writes_different_payloads_differently"
     also = frozenset({"test_reads_back_as_it_was"})
@@ -87,6 +107,8 @@ class WritesIntoThePayload(Sound):
 
     def serialize(self, message: Message[object]) -> bytes:
         payload: Any = message.payload
+        if not isinstance(payload, dict):
+            return self.write(payload)
         written = self.write({name: value for name, value in payload.items() if name != "_written"})
         payload["_written"] = True
         return written
@@ -114,6 +136,7 @@ class ErrorsWithoutPlace(Sound):
 
 class WritesAnything(Sound):
     breaks = "test_says_what_it_cannot_write"
+    also = frozenset({"test_reads_back_as_it_was"})
 
     def serialize(self, message: Message[object]) -> bytes:
         return json.dumps(message.payload, default=lambda _: None).encode()
@@ -237,6 +260,8 @@ MUTANTS = [
     TypeThatChanges,
     View,
     NeverTheSame,
+    WithTheDate,
+    JsonAlone,
     AlwaysTheSame,
     WritesIntoThePayload,
     OtherErrors,

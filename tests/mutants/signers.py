@@ -198,7 +198,13 @@ class RemembersTheKey(Sound):
 
 class Counts(Adds):
     breaks = "test_signs_alike_each_time"
-    also = frozenset({"test_signs_with_no_secret_that_has_ended", "test_serves_several_threads"})
+    also = frozenset(
+        {
+            "test_signs_with_no_secret_that_has_ended",
+            "test_serves_several_threads",
+            "test_takes_the_time_that_it_is_given",
+        }
+    )
     times = 0
 
     def note(self, delivery: Delivery, at: datetime) -> str:
@@ -239,6 +245,15 @@ class ItsOwnBasicDate(Adds):
 
     def note(self, delivery: Delivery, at: datetime) -> str:
         return f"{datetime.now(UTC):%Y%m%dT00}0000Z"
+
+
+class ItsOwnHiddenClock(Adds):
+    """Tells the time where it cannot be read, as a JWT does."""
+
+    breaks = "test_takes_the_time_that_it_is_given"
+
+    def note(self, delivery: Delivery, at: datetime) -> str:
+        return base64.b64encode(f"{time.time() // 1000}".encode()).decode()
 
 
 class CurrentSecretAlone(Sound):
@@ -301,6 +316,16 @@ class SignsAnotherBody(Sound):
         return hmac.digest(key, self.signed(delivery.body + b"\n", self.time(at)), "sha256").hex()
 
 
+class KeyedOnTheText(Sound):
+    """Takes the text of a secret for its key."""
+
+    breaks = "test_verifies"
+    also = frozenset({"test_verifies_while_secrets_are_rotated"})
+
+    def keys(self, delivery: Delivery, at: datetime) -> Iterable[bytes]:
+        return [secret.reveal().encode() for secret in delivery.subscription.valid_secrets(at)]
+
+
 class ReceiversLookAtTheTimeAlone(Sound):
     breaks = "test_shows_a_changed_body"
     also = frozenset({"test_shows_another_secret", "test_verifies_while_secrets_are_rotated"})
@@ -359,6 +384,7 @@ MUTANTS = [
     ItsOwnMilliseconds,
     ItsOwnHttpDate,
     ItsOwnBasicDate,
+    ItsOwnHiddenClock,
     CurrentSecretAlone,
     OldSecretsForEver,
     GivesTheSecret,
@@ -366,6 +392,7 @@ MUTANTS = [
     GivesAnOldKeyInBase64,
     NotForThreads,
     SignsAnotherBody,
+    KeyedOnTheText,
     ReceiversLookAtTheTimeAlone,
     SignsForEverybody,
     OldSecretsAlone,

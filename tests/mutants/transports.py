@@ -29,6 +29,7 @@ class Loft:
 
     url = "pigeon://127.0.0.1/loft"
     nobody = "pigeon://nobody.example/"
+    refusing = "pigeon://refusing.example/"
     silent = "pigeon://silent.example/"
     breaking = "pigeon://breaking.example/"
     dripping = "pigeon://dripping.example/"
@@ -75,7 +76,10 @@ class Sound(Mutant, Transport):
             self.lost(request)
         if request.url.host == "dripping.example":
             self.not_answered_to_the_end(request)
-        return Response(status=200)
+        return Response(status=self.answer(request))
+
+    def answer(self, request: Request) -> int:
+        return 503 if request.url.host == "refusing.example" else 200
 
     def forbidden(self, request: Request) -> str | None:
         return request.guard(LOFT)
@@ -171,7 +175,8 @@ class OddStatus(Sound):
     breaks = "test_gives_the_answer"
 
     def send(self, request: Request) -> Response:
-        return evolve(super().send(request), status=HTTPStatus.OK)
+        answer = super().send(request)
+        return evolve(answer, status=HTTPStatus(answer.status))
 
 
 class NoResponse(Sound):
@@ -190,6 +195,13 @@ class AlwaysAccepted(Sound):
 
     def send(self, request: Request) -> Response:
         return evolve(super().send(request), status=0)
+
+
+class TakesNoForYes(Sound):
+    breaks = "test_tells_a_refusal"
+
+    def answer(self, request: Request) -> int:
+        return 200
 
 
 # Many requests
@@ -708,6 +720,7 @@ MUTANTS = [
     OddStatus,
     NoResponse,
     AlwaysAccepted,
+    TakesNoForYes,
     Many,
     GivesOneTwice,
     LosesTheLast,

@@ -121,6 +121,7 @@ class Loft:
     nobody = "pigeon://nobody.example/"
     silent = None
     breaking = None
+    refusing = None
     dripping = None
 
     def arrived(self) -> list[Arrived]:

@@ -99,8 +99,9 @@ class PooledTransport:
     def send_many(self, requests: Iterable[Request]) -> Iterator[Exchange]:
         """Sends requests, several at once, and gives each result as soon as it is known."""
         stream = iter(requests)
-        head = list(islice(stream, 2))
-        if self._concurrency == 1 or len(head) == 1:  # One alone needs no thread.
+        # What is sent in turn is read in turn; one alone needs no thread.
+        head = list(islice(stream, 0 if self._concurrency == 1 else 2))
+        if len(head) <= 1:
             return map(partial(exchange, self.send), chain(head, stream))
         return fan_out(chain(head, stream), self.send, self._concurrency, self._per_origin)
 

@@ -133,6 +133,8 @@ class _Connection(BaseHTTPRequestHandler):
         self.server.seen.append(seen)
         self.server.behave(Handler(self), seen)
 
+    do_PUT = do_PATCH = do_POST  # noqa: N815 - their names in http.server
+
     def _body(self) -> bytes:
         if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
             return self.rfile.read(int(self.headers.get("Content-Length", "0")))

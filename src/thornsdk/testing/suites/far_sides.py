@@ -13,11 +13,17 @@ from thornsdk.testing.behaviours import answers, closes, drips, never_answers
 from thornsdk.testing.endpoint import Endpoint, Handler, Seen
 from thornsdk.typing import Headers
 
+_REFUSING = "/refusing"
 _SILENT = "/silent"
 _BREAKING = "/breaking"
 _DRIPPING = "/dripping"
 _DRIPS: Final = drips(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n", b"x", every=0.05)
-_BEHAVIOURS: Final = {_SILENT: never_answers, _BREAKING: closes, _DRIPPING: _DRIPS}
+_BEHAVIOURS: Final = {
+    _REFUSING: answers(503),
+    _SILENT: never_answers,
+    _BREAKING: closes,
+    _DRIPPING: _DRIPS,
+}
 _TAKES: Final = answers(200, b"ok")
 
 
@@ -43,6 +49,11 @@ class FarSide(Protocol):
     @property
     def url(self) -> str:
         """A URL where requests are taken, and answered well."""
+        ...
+
+    @property
+    def refusing(self) -> str | None:
+        """A URL where requests are taken, and refused."""
         ...
 
     @property
@@ -99,6 +110,11 @@ class HttpFarSide:
     def url(self) -> str:
         """Where it answers 200."""
         return self.endpoint.url
+
+    @property
+    def refusing(self) -> str:
+        """Where it answers 503."""
+        return f"{self.endpoint.origin}{_REFUSING}"
 
     @property
     def nobody(self) -> str:

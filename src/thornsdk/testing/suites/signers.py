@@ -4,6 +4,7 @@ import base64
 import re
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from hashlib import sha256
 from uuid import UUID
 
 import pytest
@@ -11,6 +12,7 @@ from attrs import evolve
 
 from thornsdk.model import Delivery, OldSecret, Secret, SecretLike, as_secret
 from thornsdk.stages import HeaderNames, Signer, YieldedNames
+from thornsdk.testing.suites.clocks import put_forward
 from thornsdk.testing.suites.headers import (
     check_can_be_sent,
     check_lower,
@@ -80,7 +82,8 @@ class SignerSuite:
 
     def secret(self, number: int) -> SecretLike:
         """Gives a secret that it can sign with, always the same for a number and another for each number."""
-        return f"the secret with the number {number}"
+        # Its key is not its text: as those that are made for subscriptions.
+        return f"whsec_{base64.b64encode(sha256(b'secret %d' % number).digest()).decode()}"
 
     def verify(self, came: Delivery, headers: Headers, secret: Secret) -> bool:
         """Tells whether a request is authentic for a receiver who knows one secret, as receivers do it.
@@ -181,14 +184,18 @@ class SignerSuite:
         keeps(before == after, f"it gave {_shown(before)}, and then {_shown(after)}")
 
     @promise
-    def test_takes_the_time_that_it_is_given(self, signer: Signer) -> None:
+    def test_takes_the_time_that_it_is_given(self, signer: Signer, monkeypatch: pytest.MonkeyPatch) -> None:
         """A signer takes the time from the attempt, not from a clock of its own."""
-        now = datetime.now(UTC)
-        for name, value in self._signed(signer):
+        now, headers = datetime.now(UTC), self._signed(signer)
+        for name, value in headers:
             keeps(
                 not _tells(now, value),
                 f"the header {name} tells the time of now; the attempt began in {_AT.year}",
             )
+        with monkeypatch.context() as later:
+            put_forward(later)
+            alike = self.randomised or self._signed(signer) == headers
+        keeps(alike, "a day later by the system's clock, the same attempt has another signature")
 
     @promise
     def test_signs_with_secrets_that_have_not_ended(self, signer: Signer) -> None:

@@ -4,10 +4,10 @@ from collections import Counter
 
 from thornsdk.errors import InvalidHeader, InvalidURL
 from thornsdk.model import URL, Response, check_header
-from thornsdk.stages import Transport
+from thornsdk.stages import Transport, exchange
 from thornsdk.testing.suites.far_sides import FarSide
 from thornsdk.testing.suites.promises import broken, check_stage, keeps, not_tested, promise
-from thornsdk.testing.suites.transport_tests import TransportTests, check_answer
+from thornsdk.testing.suites.transport_tests import TAKEN, TransportTests, check_answer
 
 
 class SendingPromises(TransportTests):
@@ -94,3 +94,16 @@ class SendingPromises(TransportTests):
         status: object = response.status
         keeps(type(status) is int, f"the status is {status!r}, which is no int")
         check_answer(response)
+
+    @promise
+    def test_tells_a_refusal(self, transport: Transport, far_side: FarSide) -> None:
+        """A transport tells a refusal, alone or among others: by another status than 2xx, or by an error."""
+        if far_side.refusing is None:
+            not_tested(self, "its far side has no `refusing`")
+        places = {b"taken": far_side.url, b"refused": far_side.refusing}
+        requests = [self._request(url, body) for _ in range(6) for body, url in places.items()]
+        alone = [exchange(transport.send, one) for one in requests[:6]]
+        for one in [*alone, *transport.send_many(iter(requests[6:]))]:
+            was, told = one.request.body, one.result
+            as_taken = isinstance(told, Response) and told.status in TAKEN
+            keeps(as_taken == (was == b"taken"), f"of one that was {was.decode()}, it gave {told!r}")

@@ -28,8 +28,9 @@ BRIEFLY = 0.5
 """The deadline of a request that is never answered, in seconds."""
 HIDDEN = "hidden-in-the-request"
 """What stands in each part of a request that no error may tell."""
+TAKEN = range(200, 300)
+"""The statuses that say that a request was taken."""
 
-_OK = range(200, 300)
 _POLL = 0.01
 
 
@@ -178,4 +179,4 @@ def check_answer(result: Response | TransportError) -> None:
     """Breaks the promise of the test unless the far side has accepted a request."""
     if isinstance(result, TransportError):
         broken(f"there is no answer: {result}", result)
-    keeps(result.status in _OK, f"the status is {result.status!r}, where the far side accepts it")
+    keeps(result.status in TAKEN, f"the status is {result.status!r}, where the far side accepts it")

@@ -7,16 +7,8 @@ from thornsdk.errors import DispatchError, ThornError
 from thornsdk.model import DeliveryState, Receipt, ReceiptState
 from thornsdk.testing.behaviours import answers, closes
 from thornsdk.testing.suites.dispatcher_arrivals import ArrivalPromises
-from thornsdk.testing.suites.promises import (
-    check_pickles,
-    check_stage,
-    error_of,
-    errors_of,
-    keeps,
-    promise,
-    side_by_side,
-    within,
-)
+from thornsdk.testing.suites.promises import check_pickles, check_stage, error_of, errors_of, keeps, promise
+from thornsdk.testing.suites.running import side_by_side, within
 from thornsdk.testing.suites.sites import DELIVERING, Site, check_receipt
 from thornsdk.testing.values import EVENT
 

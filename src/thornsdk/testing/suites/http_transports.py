@@ -20,7 +20,8 @@ from thornsdk.testing.behaviours import answers
 from thornsdk.testing.certificates import Authority
 from thornsdk.testing.endpoint import Endpoint, Handler, Seen
 from thornsdk.testing.suites.far_sides import HttpFarSide
-from thornsdk.testing.suites.promises import fixture_wanted, keeps, not_tested, promise, side_by_side
+from thornsdk.testing.suites.promises import fixture_wanted, keeps, not_tested, promise
+from thornsdk.testing.suites.running import side_by_side
 from thornsdk.testing.suites.transport_tests import TransportTests, check_answer
 from thornsdk.testing.suites.transports import TransportSuite
 from thornsdk.typing import IPAddress

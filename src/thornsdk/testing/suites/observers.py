@@ -10,17 +10,9 @@ import pytest
 
 from thornsdk.model import DeliveryRecord, SubscriptionNotice
 from thornsdk.stages import Observer, SubscriptionObserver
-from thornsdk.testing.suites.promises import (
-    broken,
-    check_stage,
-    fixture_wanted,
-    keeps,
-    not_tested,
-    promise,
-    side_by_side,
-    within,
-)
+from thornsdk.testing.suites.promises import broken, check_stage, fixture_wanted, keeps, not_tested, promise
 from thornsdk.testing.suites.records import each_notice, each_record
+from thornsdk.testing.suites.running import side_by_side, within
 from thornsdk.testing.values import make_record
 
 _THREADS = 8

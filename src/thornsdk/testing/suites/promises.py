@@ -2,7 +2,6 @@
 
 import functools
 import pickle
-import threading
 from collections.abc import Callable, Iterable
 from inspect import cleandoc
 from typing import NoReturn, ParamSpec, TypeVar
@@ -12,7 +11,6 @@ import pytest
 from thornsdk.stages import what_is_wrong_with
 
 _P = ParamSpec("_P")
-_R = TypeVar("_R")
 _E = TypeVar("_E", bound=Exception)
 
 
@@ -147,65 +145,3 @@ def check_pickles(error: Exception) -> None:
     again: object = pickle.loads(pickle.dumps(error))  # noqa: S301 - it was written here
     same = type(again) is type(error) and str(again) == str(error)
     keeps(same, f"{error!r} came back as {again!r}")
-
-
-def within(seconds: float, do: Callable[[], _R], what: str) -> _R:
-    """Gives what a call gives; one that does not end in this time breaks the promise.
-
-    The call runs in a thread of its own, which is left behind if it never ends.
-
-    Args:
-        seconds: How long it may take; far longer than it should.
-        do: The call. What it raises is raised.
-        what: What the call is, such as ``the send``.
-    """
-    __tracebackhide__ = True
-    results: list[_R] = []
-    errors: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            results.append(do())
-        except BaseException as exc:
-            errors.append(exc)
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if errors:
-        raise errors[0]
-    return results[0] if results else broken(f"{what} did not end within {seconds:g} seconds")
-
-
-def side_by_side(threads: int, do: Callable[[int], _R], seconds: float = 60.0) -> list[_R]:
-    """Calls something from several threads at once.
-
-    Args:
-        threads: How many.
-        do: The call, which is given the number of its thread: 0, 1, and so on.
-        seconds: How long all of it may take.
-
-    Returns:
-        What each gave, in the order of their numbers.
-    """
-    __tracebackhide__ = True
-    ready = threading.Barrier(threads)
-    results: dict[int, _R] = {}
-    errors: list[BaseException] = []
-
-    def run(number: int) -> None:
-        try:
-            ready.wait(seconds)
-            results[number] = do(number)
-        except BaseException as exc:
-            errors.append(exc)
-
-    running = [threading.Thread(target=run, args=(number,), daemon=True) for number in range(threads)]
-    for thread in running:
-        thread.start()
-    for thread in running:
-        thread.join(seconds)
-    if errors:
-        raise errors[0]
-    keeps(len(results) == threads, f"{len(results)} of {threads} threads ended within {seconds:g} seconds")
-    return [results[number] for number in range(threads)]

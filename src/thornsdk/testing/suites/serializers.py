@@ -29,8 +29,8 @@ from thornsdk.testing.suites.promises import (
     keeps,
     not_tested,
     promise,
-    side_by_side,
 )
+from thornsdk.testing.suites.running import side_by_side
 from thornsdk.testing.values import make_delivery, make_message, make_subscription
 from thornsdk.typing import Headers
 

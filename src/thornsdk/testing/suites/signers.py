@@ -20,15 +20,8 @@ from thornsdk.testing.suites.headers import (
     check_names,
     check_pairs,
 )
-from thornsdk.testing.suites.promises import (
-    broken,
-    check_stage,
-    fixture_wanted,
-    keeps,
-    not_tested,
-    promise,
-    side_by_side,
-)
+from thornsdk.testing.suites.promises import broken, check_stage, fixture_wanted, keeps, not_tested, promise
+from thornsdk.testing.suites.running import side_by_side
 from thornsdk.testing.values import make_delivery, make_subscription
 from thornsdk.typing import Headers
 

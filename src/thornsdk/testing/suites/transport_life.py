@@ -15,7 +15,8 @@ from thornsdk.errors import ThornError
 from thornsdk.model import Request
 from thornsdk.stages import Transport
 from thornsdk.testing.suites.far_sides import FarSide
-from thornsdk.testing.suites.promises import broken, keeps, not_tested, promise, side_by_side, within
+from thornsdk.testing.suites.promises import broken, keeps, not_tested, promise
+from thornsdk.testing.suites.running import side_by_side, within
 from thornsdk.testing.suites.transport_tests import TransportTests, check_answer
 
 _THREADS = 8

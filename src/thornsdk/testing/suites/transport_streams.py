@@ -9,7 +9,8 @@ from datetime import timedelta
 from thornsdk.model import Exchange, Request
 from thornsdk.stages import Transport, utc_now
 from thornsdk.testing.suites.far_sides import FarSide
-from thornsdk.testing.suites.promises import broken, keeps, not_tested, promise, within
+from thornsdk.testing.suites.promises import broken, keeps, not_tested, promise
+from thornsdk.testing.suites.running import within
 from thornsdk.testing.suites.transport_tests import TransportTests, check_answer
 
 _MANY = 20

@@ -13,15 +13,8 @@ from thornsdk.errors import TransportError
 from thornsdk.model import URL, Request, Response
 from thornsdk.stages import Transport
 from thornsdk.testing.suites.far_sides import Arrived, FarSide
-from thornsdk.testing.suites.promises import (
-    broken,
-    error_of,
-    errors_of,
-    fixture_wanted,
-    keeps,
-    not_tested,
-    within,
-)
+from thornsdk.testing.suites.promises import broken, error_of, errors_of, fixture_wanted, keeps, not_tested
+from thornsdk.testing.suites.running import within
 from thornsdk.typing import AddressGuard, Headers, IPAddress
 
 BRIEFLY = 0.5

@@ -11,7 +11,8 @@ from thornsdk.model import URL
 from thornsdk.reasons import Reason
 from thornsdk.stages import Transport
 from thornsdk.testing.suites.far_sides import FarSide
-from thornsdk.testing.suites.promises import check_pickles, keeps, not_tested, promise, within
+from thornsdk.testing.suites.promises import check_pickles, keeps, not_tested, promise
+from thornsdk.testing.suites.running import within
 from thornsdk.testing.suites.transport_tests import (
     BRIEFLY,
     HIDDEN,

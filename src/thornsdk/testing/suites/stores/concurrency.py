@@ -16,7 +16,8 @@ from thornsdk.model import Audience, DeliveryRecord, OutcomeKind, Subscription
 from thornsdk.policy.breaker import Breaker
 from thornsdk.policy.traffic import Traffic
 from thornsdk.stages import Store
-from thornsdk.testing.suites.promises import keeps, side_by_side
+from thornsdk.testing.suites.promises import keeps
+from thornsdk.testing.suites.running import side_by_side
 from thornsdk.testing.suites.stores.comparing import check_given, check_is, check_same_set
 from thornsdk.testing.suites.stores.samples import (
     EVENT,

@@ -11,15 +11,8 @@ import pytest
 
 from thornsdk.errors import ThornError
 from thornsdk.stages import Store
-from thornsdk.testing.suites.promises import (
-    broken,
-    check_stage,
-    fixture_wanted,
-    keeps,
-    not_tested,
-    promise,
-    within,
-)
+from thornsdk.testing.suites.promises import broken, check_stage, fixture_wanted, keeps, not_tested, promise
+from thornsdk.testing.suites.running import within
 from thornsdk.testing.suites.stores.samples import delivery, subscription
 
 _Suite = TypeVar("_Suite", bound="StoreTests")

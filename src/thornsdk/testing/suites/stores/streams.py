@@ -8,7 +8,8 @@ from attrs import evolve
 
 from thornsdk.model import Audience, Subscription
 from thornsdk.stages import Store
-from thornsdk.testing.suites.promises import keeps, within
+from thornsdk.testing.suites.promises import keeps
+from thornsdk.testing.suites.running import within
 from thornsdk.testing.suites.stores.comparing import check_given, check_same_set
 from thornsdk.testing.suites.stores.samples import EVENT, accepted, delivery, subscription
 from thornsdk.testing.suites.stores.stage import StoreTests, promised

@@ -85,7 +85,7 @@ class Forks:
         return {name: Told(*said) for name, said in told.items()}
 
 
-@define
+@define(eq=False)
 class Heard:
     """Takes the tests of a name alone, and keeps what is said of them: a plugin of pytest."""
 

@@ -23,7 +23,7 @@ class Told:
     text: str
 
 
-@define
+@define(eq=False)
 class Collector:
     """Keeps what is said of tests by their ids: a plugin of pytest."""
 

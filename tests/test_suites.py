@@ -150,6 +150,16 @@ def test_what_cannot_be_had_of_a_transport_is_skipped_with_words(told_of_least: 
     }
 
 
+def test_what_cannot_be_had_of_an_http_transport_is_skipped_with_words(
+    told_of_least: Mapping[str, Told],
+) -> None:
+    untrusting = "no fixture `trusting` makes a transport that trusts an authority"
+    assert skipped(told_of_least, "TestHttpTransport") == {
+        "test_verifies_certificates": untrusting,
+        "test_resolves_a_name_once": "it resolves names by other means than `socket.getaddrinfo`",
+    }
+
+
 def test_what_cannot_be_had_of_a_dispatcher_is_skipped_with_words(told_of_least: Mapping[str, Told]) -> None:
     queued = "the state of what it takes is queued"
     no_drain = "no fixture `drain` makes the far side deliver what is queued"

@@ -1,8 +1,12 @@
 """What a suite says where it is given little: no fixture, or only what it cannot do without."""
 
 import secrets
+import socket
+import tracemalloc
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from datetime import datetime
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
@@ -15,14 +19,17 @@ from thornsdk.testing.suites import (
     Arrived,
     DispatcherSuite,
     FarSide,
+    HttpFarSide,
+    HttpTransportSuite,
     ObserverSuite,
     SerializerSuite,
     SignerSuite,
     StoreSuite,
     TransportSuite,
 )
-from thornsdk.typing import Headers
+from thornsdk.typing import Headers, IPAddress
 from thornsdk_plugins.memory import MemoryStore
+from thornsdk_plugins.urllib3 import PooledTransport
 
 
 class TestNoSerializer(SerializerSuite):
@@ -113,6 +120,33 @@ class TestTransport(TransportSuite):
     @pytest.fixture
     def transport(self, far_side: transports.Loft) -> Transport:
         return Mapped(far_side)
+
+
+def here(_: str, port: int) -> Sequence[IPAddress]:
+    """Finds every name on this machine; an address is no name that is looked up."""
+    found = socket.getaddrinfo("127.0.0.1", port, type=socket.SOCK_STREAM)
+    return [ip_address(str(one[4][0])) for one in found]
+
+
+class TestHttpTransport(HttpTransportSuite):
+    """With a resolver of its own, and where somebody counts memory already."""
+
+    @pytest.fixture(autouse=True)
+    def counting(self) -> Iterator[None]:
+        tracemalloc.start()
+        yield
+        assert tracemalloc.is_tracing()
+        tracemalloc.stop()
+
+    @pytest.fixture
+    def far_side(self) -> Iterator[HttpFarSide]:
+        with HttpFarSide() as far_side:
+            yield far_side
+
+    @pytest.fixture
+    def transport(self) -> Iterator[Transport]:
+        with closing(PooledTransport(resolver=here)) as transport:
+            yield transport
 
 
 class TestDispatcher(DispatcherSuite):

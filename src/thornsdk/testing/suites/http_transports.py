@@ -20,7 +20,7 @@ from thornsdk.testing.behaviours import answers
 from thornsdk.testing.certificates import Authority
 from thornsdk.testing.endpoint import Endpoint, Handler, Seen
 from thornsdk.testing.suites.far_sides import HttpFarSide
-from thornsdk.testing.suites.promises import fixture_wanted, keeps, not_tested, promise
+from thornsdk.testing.suites.promises import keeps, not_tested, promise
 from thornsdk.testing.suites.running import side_by_side
 from thornsdk.testing.suites.transport_tests import TransportTests, check_answer
 from thornsdk.testing.suites.transports import TransportSuite
@@ -46,11 +46,6 @@ class HttpPromises(TransportTests):
 
     longest_answer: int = 1_000_000
     """How many bytes of an answer it may keep."""
-
-    @pytest.fixture
-    def far_side(self) -> HttpFarSide:
-        """An open `HttpFarSide`."""
-        fixture_wanted(self, "far_side")
 
     @pytest.fixture
     def trusting(self) -> Callable[[str], Transport]:
@@ -245,8 +240,7 @@ def _memory_taken() -> Iterator[list[int]]:
     """Counts how many bytes Python takes at most meanwhile, beside what it has."""
     taken: list[int] = []
     tracing = tracemalloc.is_tracing()
-    if not tracing:
-        tracemalloc.start()
+    tracemalloc.start()
     tracemalloc.reset_peak()
     before, _ = tracemalloc.get_traced_memory()
     try:

@@ -507,7 +507,7 @@ class SubscriptionObserver(Protocol):
         ...
 
 
-BESIDES: Mapping[type, type] = {Serializer: HeaderSerializer, Observer: SubscriptionObserver}
+_BESIDES: Mapping[type, type] = {Serializer: HeaderSerializer, Observer: SubscriptionObserver}
 """What a stage of a kind may have besides, to be called."""
 
 LEFT_TO_THE_PROTOCOL = frozenset({"send_many", "dispatch_many", "close"})
@@ -533,7 +533,7 @@ def what_is_wrong_with(stage: object, protocol: type) -> str:
     members = _members_of(protocol)
     if missing := ", ".join(name for name in members if not _has_own(stage, name, protocol)):
         return f"{no_such}: it has no {missing}"
-    besides = _members_of(BESIDES[protocol]) if protocol in BESIDES else []
+    besides = _members_of(_BESIDES[protocol]) if protocol in _BESIDES else []
     if odd := ", ".join(name for name in (*members, *besides) if _is_async(stage, name)):
         return f"{no_such}: its {odd} is async, and nobody would await it"
     return ""

@@ -21,8 +21,6 @@ _NO_ROUTE: Final = 404
 """What is returned has not arrived, whatever the reason."""
 _NO_ROOM: Final = 429
 """A broker's no: mostly, the queue is full. A status of 500 or more would count against the whole broker."""
-
-
 _BLOCKED: Final = (
     "the deadline passed, and the broker takes no messages at present: it has told so (connection.blocked), "
     "mostly for it is short of memory or disk"

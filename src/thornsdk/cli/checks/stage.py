@@ -131,21 +131,21 @@ def _check_extra(stage: ProvidedStage) -> Iterator[Finding]:
     from packaging.requirements import InvalidRequirement, Requirement
     from packaging.utils import canonicalize_name
 
-    distribution = stage.plugin.distribution
+    distribution, name = stage.plugin.distribution, stage.plugin.distribution_name
     if not (extra := stage.provided.extra):
         return
     try:
         wanted = Requirement(extra)
     except InvalidRequirement:
-        advice = f"Name an extra of its distribution, such as {distribution.name}[{stage.provided.name}]"
+        advice = f"Name an extra of its distribution, such as {name}[{stage.provided.name}]"
         yield stage.wrong(f"names {extra!r} as what to install, which is no requirement", advice)
         return
-    if canonicalize_name(wanted.name) != canonicalize_name(distribution.name):
+    if canonicalize_name(wanted.name) != canonicalize_name(name):
         return
     known = {canonicalize_name(one) for one in distribution.metadata.get_all("Provides-Extra") or ()}
     for one in sorted(wanted.extras):
         if canonicalize_name(one) not in known:
-            problem = f"names {extra!r} as what to install, and {distribution.name} has no extra {one!r}"
+            problem = f"names {extra!r} as what to install, and {name} has no extra {one!r}"
             yield stage.wrong(problem, f"Add {one!r} to its optional dependencies")
 
 

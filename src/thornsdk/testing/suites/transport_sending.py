@@ -1,13 +1,16 @@
 """What every transport promises of a single request."""
 
-from collections import Counter
-
 from thornsdk.errors import InvalidHeader, InvalidURL
 from thornsdk.model import URL, Response, check_header
-from thornsdk.stages import Transport, exchange
+from thornsdk.stages import Transport
 from thornsdk.testing.suites.far_sides import FarSide
 from thornsdk.testing.suites.promises import broken, check_stage, keeps, not_tested, promise
-from thornsdk.testing.suites.transport_tests import TAKEN, TransportTests, check_answer
+from thornsdk.testing.suites.transport_tests import (
+    TAKEN,
+    TransportTests,
+    check_answer,
+    check_sent_once,
+)
 
 
 class SendingPromises(TransportTests):
@@ -78,9 +81,7 @@ class SendingPromises(TransportTests):
         bodies = [b"%d" % number for number in range(5)]
         for body in bodies:
             transport.send(self._request(far_side.url, body))
-        times = Counter(one.body for one in self._arrivals(far_side, len(bodies)))
-        often = {body.decode(errors="replace"): count for body, count in times.items() if count > 1}
-        keeps(not often, f"some arrived more than once: {often}")
+        check_sent_once(self._arrivals(far_side, len(bodies)))
 
     @promise
     def test_gives_the_answer(self, transport: Transport, far_side: FarSide) -> None:
@@ -102,8 +103,9 @@ class SendingPromises(TransportTests):
             not_tested(self, "its far side has no `refusing`")
         places = {b"taken": far_side.url, b"refused": far_side.refusing}
         requests = [self._request(url, body) for _ in range(6) for body, url in places.items()]
-        alone = [exchange(transport.send, one) for one in requests[:6]]
-        for one in [*alone, *transport.send_many(iter(requests[6:]))]:
-            was, told = one.request.body, one.result
+        alone = [(one, self._result(transport, one)) for one in requests[:6]]
+        among = [(one.request, one.result) for one in transport.send_many(iter(requests[6:]))]
+        for request, told in alone + among:
+            was = request.body
             as_taken = isinstance(told, Response) and told.status in TAKEN
             keeps(as_taken == (was == b"taken"), f"of one that was {was.decode()}, it gave {told!r}")

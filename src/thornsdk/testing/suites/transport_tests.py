@@ -1,7 +1,8 @@
 """What all tests of transports stand on: what they are given, and what they send."""
 
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from functools import partial
 from itertools import cycle, islice
 from uuid import uuid4
@@ -173,3 +174,10 @@ def check_answer(result: Response | TransportError) -> None:
     if isinstance(result, TransportError):
         broken(f"there is no answer: {result}", result)
     keeps(result.status in TAKEN, f"the status is {result.status!r}, where the far side accepts it")
+
+
+def check_sent_once(arrived: Iterable[Arrived]) -> None:
+    """Breaks the promise of the test where something arrived more than once."""
+    times = Counter(one.body.decode(errors="replace") for one in arrived)
+    often = {body: count for body, count in times.items() if count > 1}
+    keeps(not often, f"some arrived more than once: {often}")

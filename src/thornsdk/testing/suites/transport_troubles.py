@@ -2,7 +2,6 @@
 
 import logging
 import time
-from collections import Counter
 from collections.abc import Iterable
 
 import pytest
@@ -18,6 +17,7 @@ from thornsdk.testing.suites.transport_tests import (
     HIDDEN,
     TransportTests,
     check_answer,
+    check_sent_once,
     forbids_all,
 )
 
@@ -55,7 +55,7 @@ class TroublePromises(TransportTests):
         if far_side.silent is None:
             not_tested(self, "its far side has no `silent`")
         self._check_deadline(transport, far_side.silent)
-        _check_sent_once(far_side)
+        check_sent_once(far_side.arrived())
 
     @promise
     def test_keeps_the_deadline_while_it_reads(self, transport: Transport, far_side: FarSide) -> None:
@@ -80,7 +80,7 @@ class TroublePromises(TransportTests):
         for body in (b"kept open", b"opened anew"):
             error = self._error(transport, self._request(far_side.breaking, body, timeout=BRIEFLY))
             keeps(error.reason in _LOST, f"its reason is {error.reason}")
-        _check_sent_once(far_side)
+        check_sent_once(far_side.arrived())
 
     @promise
     def test_serves_on_after_a_failure(self, transport: Transport, far_side: FarSide) -> None:
@@ -143,12 +143,6 @@ class TroublePromises(TransportTests):
 
 def _holds(text: str, secrets: Iterable[str]) -> bool:
     return any(one in text for one in secrets)
-
-
-def _check_sent_once(far_side: FarSide) -> None:
-    times = Counter(one.body.decode(errors="replace") for one in far_side.arrived())
-    often = {body: count for body, count in times.items() if count > 1}
-    keeps(not often, f"some arrived more than once: {often}")
 
 
 def _by_name(url: str) -> str | None:
